@@ -1,0 +1,398 @@
+"""The nouns of the appliance: frozen values, no behaviour beyond what they are.
+
+DICOM's words are the Standard's (PS3.3, PS3.6): an *instance* is a SOP Instance, *modality* is
+element (0008,0060). Times are UTC and aware, names end in ``_at``; units stand in names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class _Word(str, Enum):
+    """A closed set of words that are stored and printed as they are written."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class ReadingState(_Word):
+    """How a reading ended; only `READ` carries numbers."""
+
+    READ = "read"
+    ABSTAINED = "abstained"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class InstanceState(_Word):
+    """Where an instance stands on its way through the box."""
+
+    ARRIVED = "arrived"
+    READING = "reading"
+    READ = "read"
+    ABSTAINED = "abstained"
+    REFUSED = "refused"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+
+
+class Source(_Word):
+    """The way by which an instance came in."""
+
+    DICOM = "dicom"
+    UPLOAD = "upload"
+    SHELL = "shell"
+    MEDIA = "media"
+
+
+class Urgency(IntEnum):
+    """Order of the reading worklist: the smaller, the sooner. Nothing is ever left out of it."""
+
+    URGENT = 0
+    UNSURE = 1
+    WAITING = 2
+    ROUTINE = 3
+
+
+class Lane(IntEnum):
+    """Order of the outbox: the smaller, the sooner (the little that matters most goes first)."""
+
+    REPORT = 0
+    PREVIEW = 1
+    KEY_IMAGES = 2
+    STUDY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an image was refused, failed or doubted, or what was corrected before it was read.
+
+    Parameters
+    ----------
+    code
+        Stable machine word, ``snake_case``.
+    text
+        One or two sentences for the person who acts: what happened, what to do.
+    """
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the appliance uses of a DICOM header; None where the file does not tell.
+
+    A PNG or JPEG has none of it but its UIDs, which are derived from its content.
+    Text is decoded by the file's own character set; `patient_age_years` comes from Patient's Age
+    (0010,1010) or from birth and study date.
+    """
+
+    sop_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    transfer_syntax_uid: str | None = None
+    modality: str | None = None
+    body_part_examined: str | None = None
+    view_position: str | None = None
+    patient_id: str | None = None
+    patient_name: str | None = None
+    patient_birth_date: str | None = None
+    patient_sex: str | None = None
+    patient_age_years: float | None = None
+    accession_number: str | None = None
+    study_date: str | None = None
+    study_description: str | None = None
+    station_name: str | None = None
+    manufacturer: str | None = None
+    photometric_interpretation: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    number_of_frames: int = 1
+    pixel_spacing_mm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """Pixels as a person would see them, and the header they came with.
+
+    Parameters
+    ----------
+    pixels
+        uint8, shape (rows, columns) for grey or (rows, columns, 3) for RGB; after modality LUT,
+        VOI LUT or window, and polarity: 0 is black, bone is bright (MONOCHROME2's sense).
+    header
+        What the file says.
+    notes
+        What was doubtful or mended on the way (a window that clipped everything, a frame chosen).
+    frame_index
+        Which frame of a multi-frame instance this is, from 0.
+    """
+
+    pixels: NDArray[np.uint8]
+    header: Header
+    notes: tuple[Reason, ...] = ()
+    frame_index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Which model gave a result, and by which engine."""
+
+    id: str
+    version: str
+    sha256: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold on the calibrated probability; it belongs to one model version."""
+
+    name: str
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A probability after calibration, held against its operating point.
+
+    Parameters
+    ----------
+    code, label
+        Stable word, and its name for people.
+    probability
+        Calibrated, 0 to 1.
+    positive
+        Whether `probability` reaches the operating point's threshold.
+    """
+
+    code: str
+    label: str
+    probability: float
+    operating_point: OperatingPoint
+    positive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A length, ratio or age taken from the image."""
+
+    code: str
+    label: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What the quality check saw; `reasons` says each defect with its advice.
+
+    Parameters
+    ----------
+    fit
+        Whether the image may be read.
+    reasons
+        Defects found, empty when none was.
+    values
+        The measured values behind them, for the technician: name to number.
+    """
+
+    fit: bool
+    reasons: tuple[Reason, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where the model looked.
+
+    Parameters
+    ----------
+    code
+        The finding that it explains.
+    heat
+        uint8, (rows, columns) of a small grid over the whole image; 0 is no evidence, 255 the
+        model's full evidence for the finding. Row 0 is the top of the image as displayed.
+    """
+
+    code: str
+    heat: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds a stage; 0 for a stage that was not reached."""
+
+    decode: float = 0.0
+    quality: float = 0.0
+    preprocess: float = 0.0
+    predict: float = 0.0
+    explain: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The box's result for one instance.
+
+    When `state` is not `READ`, `findings` and `measurements` are empty and `explanation` is None:
+    no number leaves a reading that cannot answer. `research` (code to probability) is filled for
+    whoever evaluates a model; nothing but ``waypost read --research`` prints it.
+    """
+
+    state: ReadingState
+    reasons: tuple[Reason, ...] = ()
+    model: ModelRef | None = None
+    findings: tuple[Finding, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    quality: Quality | None = None
+    urgency: Urgency = Urgency.WAITING
+    explanation: Explanation | None = None
+    timings: Timings = Timings()
+    research: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What came in, before it is kept.
+
+    Parameters
+    ----------
+    content
+        The bytes of one file: DICOM Part 10, PNG or JPEG.
+    source
+        The way it came.
+    station
+        The sender's AE title, or a file name without its folder; never a patient identifier.
+    address
+        The sender's network address, or None.
+    """
+
+    content: bytes
+    source: Source
+    station: str = ""
+    address: str | None = None
+
+
+class AdmissionOutcome(_Word):
+    """How the one door answered. All but `REJECTED` mean: the bytes are durable on this box."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The one door's answer for one file.
+
+    Parameters
+    ----------
+    outcome
+        `REJECTED` only when the store could not keep the bytes (a full disk) or they are larger
+        than the box accepts.
+    reason
+        Why it was quarantined or rejected, or None.
+    """
+
+    outcome: AdmissionOutcome
+    sop_instance_uid: str | None = None
+    instance_id: int | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """One row of the instance table: what is known of an instance that the box keeps.
+
+    Parameters
+    ----------
+    media_type
+        ``application/dicom``, ``image/png``, ``image/jpeg`` or ``application/octet-stream``.
+    sha256
+        Storage key of its bytes; its identity is the SOP Instance UID.
+    quarantine
+        Why it is quarantined, or None.
+    """
+
+    id: int
+    header: Header
+    state: InstanceState
+    urgency: Urgency
+    media_type: str
+    sha256: str
+    size_bytes: int
+    source: Source
+    station: str
+    received_at: datetime
+    quarantine: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReading:
+    """A reading as it is kept, with what was drawn for it.
+
+    Parameters
+    ----------
+    artifacts
+        Kind (``film``, ``heat``) to the sha256 of a PNG in the file store.
+    """
+
+    id: int
+    instance_id: int
+    reading: Reading
+    created_at: datetime
+    artifacts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WorklistEntry:
+    """One line of the reading worklist."""
+
+    instance: StoredInstance
+    reading: StoredReading | None
+    deliveries_open: int
+    deliveries_done: int
+    deliveries_dead: int
+
+
+class ItemKind(_Word):
+    """What an outbox item hands on."""
+
+    INSTANCE = "instance"
+    RESULT = "result"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """Something that a target must get: at least once on the wire, once in effect.
+
+    Parameters
+    ----------
+    object_uid
+        SOP Instance UID of the object that is sent; the same at each try.
+    tries
+        How often it was sent already.
+    """
+
+    id: int
+    target: str
+    kind: ItemKind
+    instance_id: int
+    lane: Lane
+    object_uid: str
+    tries: int
+    last_error: str | None = None
