@@ -1,0 +1,120 @@
+"""The schema, as the list of steps that lead to it; a step that has landed is never edited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+MIGRATIONS = Migrations("waypost")
+
+
+@MIGRATIONS()
+def m001_instances_jobs_readings_outbox(db: Database) -> None:
+    """Create the table families of the first release."""
+    for statement in _FIRST.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+_FIRST = """
+create table instance (
+  id integer primary key,
+  sop_instance_uid text,
+  study_instance_uid text,
+  patient_id text,
+  patient_name text,
+  modality text,
+  header text not null,
+  state text not null check (state in
+    ('arrived','reading','read','abstained','refused','failed','quarantined')),
+  urgency integer not null,
+  due_at real not null,
+  media_type text not null,
+  sha256 text not null,
+  size_bytes integer not null,
+  source text not null,
+  station text not null,
+  received_at real not null,
+  quarantine_code text,
+  quarantine_text text,
+  reviewed_at real
+) strict;
+create unique index instance_identity on instance (sop_instance_uid)
+  where state <> 'quarantined';
+create unique index instance_quarantine on instance (sha256) where state = 'quarantined';
+create index instance_open on instance (due_at) where reviewed_at is null;
+create index instance_reviewed on instance (reviewed_at) where reviewed_at is not null;
+create index instance_state on instance (state);
+create index instance_content on instance (sha256);
+create table job (
+  id integer primary key,
+  instance_id integer not null unique references instance (id),
+  state text not null default 'ready' check (state in ('ready','leased','done')),
+  tries integer not null default 0,
+  not_before real not null default 0,
+  lease_until real,
+  owner text,
+  last_error text
+) strict;
+create index job_open on job (state, not_before) where state <> 'done';
+create table reading (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  job_id integer not null unique references job (id),
+  state text not null check (state in ('read','abstained','refused','failed')),
+  body text not null,
+  created_at real not null
+) strict;
+create index reading_instance on reading (instance_id);
+create table artifact (
+  reading_id integer not null references reading (id),
+  kind text not null,
+  sha256 text not null,
+  primary key (reading_id, kind)
+) strict;
+create table outbox (
+  id integer primary key,
+  idempotency_key text not null unique,
+  target text not null,
+  kind text not null,
+  instance_id integer not null references instance (id),
+  lane integer not null,
+  object_uid text not null,
+  state text not null default 'ready' check (state in ('ready','leased','delivered','dead')),
+  tries integer not null default 0,
+  not_before real not null default 0,
+  lease_until real,
+  owner text,
+  last_error text,
+  created_at real not null,
+  delivered_at real
+) strict;
+create index outbox_open on outbox (target, lane, id) where state in ('ready','leased');
+create index outbox_instance on outbox (instance_id);
+create table station (
+  ae_title text not null,
+  address text not null,
+  first_seen_at real not null,
+  last_seen_at real not null,
+  instances integer not null,
+  primary key (ae_title, address)
+) strict;
+create table review (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  act text not null check (act in ('confirm','overrule','comment')),
+  actor text not null,
+  comment text not null,
+  created_at real not null
+) strict;
+create index review_instance on review (instance_id);
+create table heartbeat (
+  role text primary key,
+  at real not null,
+  detail text not null
+) strict
+"""
