@@ -396,3 +396,43 @@ class OutboxItem:
     object_uid: str
     tries: int
     last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One self-test: what was looked at, whether it is well, and what to do if it is not."""
+
+    code: str
+    label: str
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """What a person must be able to see of a model, one tap away from each of its results."""
+
+    id: str
+    version: str
+    sha256: str
+    backend: str
+    title: str
+    intended_use: str
+    limits: str
+    research_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SystemReport:
+    """What the system page, ``waypost status`` and ``waypost check`` tell a technician."""
+
+    station_name: str
+    ae_title: str
+    dicom_address: str
+    software_version: str
+    checks: tuple[Check, ...]
+    models: tuple[ModelSummary, ...]
+    backends: Mapping[str, str]
+    disk_free_bytes: int
+    disk_total_bytes: int
+    targets: tuple[str, ...]

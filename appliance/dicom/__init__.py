@@ -1,0 +1,1 @@
+"""DICOM: attributes, pixels, SOP Classes, UIDs. Pure; no network, no store."""

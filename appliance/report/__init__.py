@@ -1,0 +1,1 @@
+"""What is made of a reading: drawings for people, result objects for archives. Pure."""

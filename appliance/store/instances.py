@@ -159,9 +159,20 @@ def worklist_rows(db: Database, *, reviewed: bool, limit: int, offset: int) -> S
     return rows
 
 
-def worklist_row(db: Database, instance_id: int) -> Any | None:  # noqa: ANN401 - sqlite3.Row
+def worklist_row(db: Database, instance_id: int) -> Any | None:
     """Return the worklist's row of one instance, or None."""
     return db.execute(f"{_WORKLIST} where instance.id = ?", [instance_id]).fetchone()
+
+
+def change_mark(db: Database) -> tuple[int, ...]:
+    """Return numbers that change when a row that the worklist shows has changed."""
+    row = db.execute(
+        "select (select count(*) from instance), (select count(*) from instance"
+        " where state = 'reading'), (select coalesce(max(id), 0) from reading),"
+        " (select coalesce(max(id), 0) from review), (select count(*) from outbox"
+        " where state = 'delivered'), (select count(*) from outbox where state = 'dead')"
+    ).fetchone()
+    return tuple(int(value) for value in row)
 
 
 def review_counts(db: Database) -> tuple[int, int]:
@@ -211,7 +222,7 @@ def stations(db: Database) -> Sequence[Any]:
     return rows
 
 
-def from_row(row: Any) -> StoredInstance:  # noqa: ANN401 - sqlite3.Row
+def from_row(row: Any) -> StoredInstance:
     """Return a row of the instance table as what it is."""
     header = json.loads(row["header"])
     if header.get("pixel_spacing_mm") is not None:

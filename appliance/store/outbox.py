@@ -104,7 +104,7 @@ def wake(db: Database, target: str) -> int:
 
 
 def counts(db: Database) -> Sequence[Any]:
-    """Return rows of (target, lane, state, n, oldest created_at), for status and the system page."""
+    """Return rows of (target, lane, state, n, oldest_at), for status and the system page."""
     rows: Sequence[Any] = db.execute(
         "select target, lane, state, count(*) as n, min(created_at) as oldest_at from outbox"
         " group by target, lane, state order by target, lane, state"
@@ -122,7 +122,7 @@ def of_instance(db: Database, instance_id: int) -> Sequence[Any]:
     return rows
 
 
-def _item(row: Any) -> OutboxItem:  # noqa: ANN401 - sqlite3.Row
+def _item(row: Any) -> OutboxItem:
     return OutboxItem(
         id=row["id"],
         target=row["target"],

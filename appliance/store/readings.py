@@ -80,7 +80,7 @@ def _quality_body(quality: Quality | None) -> dict[str, Any] | None:
     }
 
 
-def _from_row(db: Database, row: Any) -> StoredReading:  # noqa: ANN401 - sqlite3.Row
+def _from_row(db: Database, row: Any) -> StoredReading:
     body = json.loads(row["body"])
     reading = Reading(
         state=ReadingState(row["state"]),

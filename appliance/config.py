@@ -1,0 +1,186 @@
+"""One TOML file becomes frozen dataclasses; an unknown key is an error.
+
+The file is ``waypost.toml`` in the data folder; without it every value is the default. Nothing
+that runs reads configuration: the composition root hands out plain values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from appliance.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FILE_NAME = "waypost.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """How the box appears to its neighbours."""
+
+    name: str = "Waypost"
+    ae_title: str = "WAYPOST"
+    dicom_host: str = "127.0.0.1"
+    dicom_port: int = 11112
+    web_host: str = "127.0.0.1"
+    web_port: int = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the box accepts, and what a decoder may use."""
+
+    instance_bytes: int = 256 * 1024 * 1024
+    pixel_bytes: int = 200 * 1024 * 1024
+    decode_memory_bytes: int = 1024 * 1024 * 1024
+    decode_seconds: float = 20.0
+    associations: int = 10
+    free_disk_bytes: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How images are read."""
+
+    threads: int = 2
+    backend: str = "onnxruntime-cpu"
+    refuse_unknown_age: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A far side that gets instances and results.
+
+    Parameters
+    ----------
+    kind
+        ``cstore`` (needs host, port, ae_title) or ``stow`` (needs url).
+    """
+
+    name: str
+    kind: str
+    host: str = ""
+    port: int = 104
+    ae_title: str = ""
+    url: str = ""
+    user: str = ""
+    password_file: str = ""
+    send_instances: bool = True
+    send_results: bool = True
+    timeout_seconds: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file."""
+
+    station: Station = field(default_factory=Station)
+    limits: Limits = field(default_factory=Limits)
+    reading: Reading = field(default_factory=Reading)
+    target: tuple[Target, ...] = ()
+
+
+def load_config(path: Path) -> Config:
+    """Read the file at `path`; a file that is not there means the defaults.
+
+    Raises
+    ------
+    ConfigError
+        The file is no TOML, has an unknown key or a value of the wrong type, or a target lacks
+        what its kind needs. The text names the key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}.") from error
+    return parse_config(text, path.name)
+
+
+def parse_config(text: str, name: str = FILE_NAME) -> Config:
+    """Return the configuration that `text` (TOML) says; see `load_config` for what it raises."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not valid TOML: {error}.") from error
+    config = Config(**_section(Config, table, name, ""))
+    _check(config, name)
+    return config
+
+
+def _section(kind: type, table: Mapping[str, Any], name: str, prefix: str) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(table) - set(hints))
+    if unknown:
+        known = ", ".join(sorted(hints))
+        raise ConfigError(f"{name}: unknown key {prefix}{unknown[0]}. Known here: {known}.")
+    required = {f.name for f in dataclasses.fields(kind) if _is_required(f)}
+    missing = sorted(required - set(table))
+    if missing:
+        raise ConfigError(f"{name}: {prefix}{missing[0]} is missing.")
+    return {key: _value(hints[key], value, name, prefix + key) for key, value in table.items()}
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, name: str, key: str) -> Any:
+    if isinstance(hint, types.GenericAlias):  # tuple[Target, ...]
+        if not isinstance(value, list):
+            raise ConfigError(f"{name}: write {key} as [[{key}]], once for each.")
+        item = hint.__args__[0]
+        return tuple(item(**_section(item, entry, name, f"{key}.")) for entry in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name}: write {key} as a section, [{key}].")
+        return hint(**_section(hint, value, name, f"{key}."))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ConfigError(f"{name}: {key} must be of type {hint.__name__}.")
+    return value
+
+
+_AE_TITLE = re.compile(r"^[^\\\x00-\x1f]{1,16}$")
+
+
+def _check(config: Config, name: str) -> None:
+    if not is_ae_title(config.station.ae_title):
+        raise ConfigError(f"{name}: station.ae_title must be 1 to 16 characters (PS3.5 6.2, AE).")
+    if config.reading.threads < 1:
+        raise ConfigError(f"{name}: reading.threads must be at least 1.")
+    names = [target.name for target in config.target]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"{name}: two targets have the same name.")
+    for target in config.target:
+        _check_target(target, name)
+
+
+def _check_target(target: Target, name: str) -> None:
+    if target.kind not in {"cstore", "stow"}:
+        raise ConfigError(f"{name}: target.kind of {target.name} must be cstore or stow.")
+    if target.kind == "cstore" and not (target.host and is_ae_title(target.ae_title)):
+        raise ConfigError(f"{name}: target {target.name} needs host, port and ae_title.")
+    if target.kind == "stow" and not target.url.startswith(("http://", "https://")):
+        raise ConfigError(f"{name}: target {target.name} needs a url, http:// or https://.")
+
+
+def is_ae_title(text: str) -> bool:
+    """Say whether `text` may be an AE title (PS3.5 6.2: 1 to 16 characters, not only spaces)."""
+    return bool(_AE_TITLE.match(text)) and bool(text.strip())
