@@ -56,6 +56,15 @@ def finish(db: Database, job: Job, owner: str) -> bool:
     return cursor.rowcount == 1
 
 
+def postpone(db: Database, job: Job, owner: str, not_before: float, why: str) -> None:
+    """Give the lease back without counting the try: the job is due again at `not_before`."""
+    db.execute(
+        "update job set state = 'ready', lease_until = null, tries = tries - 1, not_before = ?,"
+        " last_error = ? where id = ? and owner = ? and state = 'leased'",
+        [not_before, why, job.id, owner],
+    )
+
+
 def release_owner(db: Database, owner_prefix: str) -> int:
     """Give back the leases of a worker that is known to be gone; return their number."""
     cursor = db.execute(

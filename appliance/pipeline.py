@@ -1,0 +1,190 @@
+"""The straight way of one image, top to bottom: the table of contents of the project.
+
+decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from appliance import calibration, preprocess
+from appliance.domain import DecodedImage, Reading, ReadingState, Reason, Timings
+from appliance.errors import ReadingError, RefusedError, WaypostError
+from appliance.explain import explain
+from appliance.quality import Bounds, check_quality, to_grey
+from appliance.scope import Policy, choose_model
+from appliance.triage import urgency_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from appliance.domain import Explanation, Finding, Quality
+    from appliance.inference.predict import Prediction, Predictor
+    from appliance.manifest import ModelManifest
+
+# Evidence of one cell of the class activation map, in logits, that is drawn at full strength.
+_FULL_EVIDENCE = 12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A model that is ready on this box: what its package says, and the engine that runs it."""
+
+    manifest: ModelManifest
+    predictor: Predictor
+
+
+class Pipeline:
+    """Reads one image at a time; it knows no database, no network and no configuration.
+
+    Parameters
+    ----------
+    decode
+        Turns untrusted bytes into pixels (the limited child process).
+    readers
+        The models that passed their golden vectors here.
+    policy
+        What the site decides about unknown things.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], DecodedImage],
+        readers: Sequence[Reader],
+        policy: Policy,
+    ) -> None:
+        self._decode = decode
+        self._readers = tuple(readers)
+        self._policy = policy
+
+    def read(
+        self, content: bytes, *, model_id: str | None = None
+    ) -> tuple[Reading, DecodedImage | None]:
+        """Read one file.
+
+        Parameters
+        ----------
+        content
+            Bytes of a DICOM Part 10, PNG or JPEG file.
+        model_id
+            The model that a person asked for, or None to choose by the header.
+
+        Returns
+        -------
+        Reading
+            Whatever happens, an answer: read, abstained, refused or failed, with reasons.
+        DecodedImage or None
+            The pixels, when they could be decoded.
+        """
+        watch = _Watch()
+        image: DecodedImage | None = None
+        try:
+            image = self._decode(content)
+            watch.lap("decode")
+            reading = self._read_image(image, model_id, watch)
+        except RefusedError as error:
+            reading = _without_numbers(ReadingState.REFUSED, error, image)
+        except (ReadingError, WaypostError) as error:
+            reading = _without_numbers(ReadingState.FAILED, error, image)
+        return replace(reading, timings=watch.timings()), image
+
+    def _read_image(self, image: DecodedImage, model_id: str | None, watch: _Watch) -> Reading:
+        manifests = [reader.manifest for reader in self._readers]
+        scope = choose_model(
+            image.header, manifests, requested=model_id, policy=self._policy
+        )
+        reader = self._readers[scope.index]
+        notes = (*image.notes, *scope.notes)
+        quality = check_quality(
+            image.pixels, Bounds(min_side_px=reader.manifest.intended_use.min_side_px)
+        )
+        watch.lap("quality")
+        if not quality.fit:
+            return Reading(
+                state=ReadingState.REFUSED,
+                reasons=(*quality.reasons, *notes),
+                model=reader.predictor.ref,
+                quality=quality,
+                urgency=urgency_of(ReadingState.REFUSED),
+            )
+        batch = preprocess.prepare(to_grey(image.pixels), reader.manifest.input)
+        watch.lap("preprocess")
+        prediction = reader.predictor.predict(batch)
+        watch.lap("predict")
+        reading = _judge(reader, prediction, notes, quality)
+        watch.lap("explain")
+        return reading
+
+
+def _judge(
+    reader: Reader, prediction: Prediction, notes: tuple[Reason, ...], quality: Quality
+) -> Reading:
+    """Turn logits into findings, or into an honest *not sure*."""
+    manifest = reader.manifest
+    probabilities = calibration.probabilities(prediction.logits, manifest)
+    unsure = calibration.abstentions(probabilities, manifest)
+    if unsure:
+        return Reading(
+            state=ReadingState.ABSTAINED,
+            reasons=(*(_not_sure(manifest, code) for code in unsure), *notes),
+            model=reader.predictor.ref,
+            quality=quality,
+            urgency=urgency_of(ReadingState.ABSTAINED),
+            research=probabilities,
+        )
+    findings = calibration.findings(probabilities, manifest)
+    return Reading(
+        state=ReadingState.READ,
+        reasons=notes,
+        model=reader.predictor.ref,
+        findings=findings,
+        quality=quality,
+        urgency=urgency_of(ReadingState.READ, findings),
+        explanation=_explanation(findings, prediction),
+        research=probabilities,
+    )
+
+
+def _explanation(findings: Sequence[Finding], prediction: Prediction) -> Explanation:
+    """Explain the most probable finding."""
+    index = max(range(len(findings)), key=lambda i: findings[i].probability)
+    return explain(prediction.cam[index], findings[index].code, _FULL_EVIDENCE)
+
+
+def _not_sure(manifest: ModelManifest, code: str) -> Reason:
+    label = next(output.label for output in manifest.outputs if output.code == code)
+    return Reason(
+        "not_sure",
+        f"Not sure about {label.lower()}: a person should read this first. The model's answer "
+        "lies where it is wrong too often.",
+    )
+
+
+def _without_numbers(
+    state: ReadingState, error: WaypostError, image: DecodedImage | None
+) -> Reading:
+    notes = () if image is None else image.notes
+    return Reading(
+        state=state,
+        reasons=(Reason(error.code, error.text), *notes),
+        urgency=urgency_of(state),
+    )
+
+
+class _Watch:
+    """Milliseconds a stage, on the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = (now - self._last) * 1000.0
+        self._last = now
+
+    def timings(self) -> Timings:
+        total = (time.perf_counter() - self._start) * 1000.0
+        return Timings(**self._laps, total=total)
