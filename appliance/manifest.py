@@ -1,22 +1,470 @@
-"""What a model package says about itself; placeholder of the first minutes."""
+"""A model package: ``models/<id>/<version>/`` with ``manifest.toml``, read and verified.
+
+The manifest says everything about a model and pins every other file of its folder by sha256. What
+is unknown, missing or different is an error with a sentence for the installer; nothing is guessed.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from appliance.errors import ManifestError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = [
+    "MANIFEST_NAME",
+    "Abstention",
+    "Calibration",
+    "Exposure",
+    "Golden",
+    "InputSpec",
+    "IntendedUse",
+    "Interval",
+    "ModelManifest",
+    "OperatingPointSpec",
+    "OutputSpec",
+    "Quantization",
+    "SiteResult",
+    "Split",
+    "Task",
+    "TrainingData",
+    "load_manifest",
+]
+
+MANIFEST_NAME = "manifest.toml"
+SCHEMA = 1
+CPU_GRAPH = "model.cpu.onnx"
+TENSORRT_GRAPH = "model.trt.onnx"
+GOLDEN_NAME = "golden.npz"
+_CHUNK_BYTES = 1 << 20
+
+
+class Task(str, Enum):
+    """What kind of answer a model gives."""
+
+    CLASSIFICATION = "classification"
+    SEGMENTATION = "segmentation"
+
+
+class Polarity(str, Enum):
+    """Which end of the grey scale is bone."""
+
+    BONE_BRIGHT = "bone_bright"
+
+
+class Resize(str, Enum):
+    """How a frame becomes the network's square."""
+
+    SQUEEZE = "squeeze"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with the ends of its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
+    """Percentiles (0 to 100) of the resized frame that become black and white."""
+
     low_percentile: float
     high_percentile: float
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
+    """What the network takes; `appliance.preprocess.prepare` makes it.
+
+    Parameters
+    ----------
+    side_px, channels
+        The square's side, and 1 for grey.
+    polarity, resize
+        Fixed rules by name, so that a package made for another rule is refused.
+    mean, std
+        Of the grey value divided by 255.
+    exposure
+        Percentile stretch after the resize, or None.
+    """
+
     side_px: int
     channels: int
-    polarity: str
-    resize: str
+    polarity: Polarity
+    resize: Resize
     mean: float
     std: float
-    exposure: Exposure | None
+    exposure: Exposure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One output channel: its place is its place in the manifest's list."""
+
+    code: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt scaling of one output: ``probability = 1 / (1 + exp(-(slope * logit + intercept)))``.
+
+    Parameters
+    ----------
+    prevalence
+        Share of positives for which the probabilities are calibrated.
+    fitted_on
+        Which samples, in words.
+    """
+
+    output: str
+    slope: float
+    intercept: float
+    prevalence: float
+    fitted_on: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPointSpec:
+    """A threshold on the calibrated probability, with the evidence it was chosen by."""
+
+    output: str
+    name: str
+    threshold: float
+    target_sensitivity: float
+    chosen_on: str
+    n_positive: int
+    n_negative: int
+    sensitivity: Interval
+    specificity: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """Mondrian split conformal prediction: between the bounds both classes stay possible.
+
+    Parameters
+    ----------
+    alpha
+        Share of each class that may fall outside its own prediction set.
+    lower, upper
+        A probability strictly between them is not answered; equal bounds never abstain.
+    n_positive, n_negative
+        Samples of each class that the bounds were taken from.
+    """
+
+    output: str
+    alpha: float
+    lower: float
+    upper: float
+    n_positive: int
+    n_negative: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedUse:
+    """Which images the model may read; DICOM words where DICOM has them.
+
+    Parameters
+    ----------
+    modalities, body_parts, views
+        Values of Modality (0008,0060), Body Part Examined (0018,0015), View Position (0018,5101).
+    age_years
+        Youngest and oldest patient.
+    min_side_px
+        Shorter side of the smallest frame.
+    text, limits
+        For people: what it is for, and what it is not.
+    """
+
+    modalities: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    views: tuple[str, ...]
+    age_years: tuple[float, float]
+    min_side_px: int
+    text: str
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One split of a data set: its size and the hash of its members and labels."""
+
+    name: str
+    n_positive: int
+    n_negative: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """A data set that the model was trained or measured on."""
+
+    name: str
+    title: str
+    licence: str
+    source: str
+    use: str
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteResult:
+    """What was measured on one split of one site with the shipped CPU graph.
+
+    A figure that a site cannot give (it has one class only) is None. The last five compare with
+    the FP32 network on the same images.
+    """
+
+    data_set: str
+    split: str
+    n_positive: int
+    n_negative: int
+    abstained: Interval
+    auroc: Interval | None = None
+    sensitivity: Interval | None = None
+    specificity: Interval | None = None
+    calibration_error: float | None = None
+    fp32_auroc: Interval | None = None
+    auroc_difference: Interval | None = None
+    flips: Interval | None = None
+    mean_probability_change: float | None = None
+    max_probability_change: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """How the two graphs were made from one network."""
+
+    recipe: str
+    tool: str
+    range_calibration: str
+    n_images: int
+    fp32_nodes: tuple[str, ...]
+    cpu: str
+    tensorrt: str
+    pruning: str
+
+
+@dataclass(frozen=True, slots=True)
+class Golden:
+    """How near a backend must come to ``golden.npz``'s logits before the model goes live on it."""
+
+    cpu_tolerance: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """A verified model package.
+
+    Parameters
+    ----------
+    directory
+        Where the package lies.
+    files
+        File name to its sha256 (hex); every one was checked.
+    """
+
+    schema: int
+    id: str
+    version: str
+    title: str
+    task: Task
+    licence: str
+    files: Mapping[str, str]
+    input: InputSpec
+    outputs: tuple[OutputSpec, ...]
+    calibration: tuple[Calibration, ...]
+    operating_points: tuple[OperatingPointSpec, ...]
+    abstention: tuple[Abstention, ...]
+    intended_use: IntendedUse
+    data: tuple[TrainingData, ...]
+    results: tuple[SiteResult, ...]
+    quantization: Quantization
+    golden: Golden
+    directory: Path = field(default=Path())
+
+    @property
+    def sha256(self) -> str:
+        """The model's own hash (hex): that of its CPU graph."""
+        return self.files[CPU_GRAPH]
+
+    def path(self, name: str) -> Path:
+        """Where a file of the package lies."""
+        return self.directory / name
+
+
+def load_manifest(directory: Path) -> ModelManifest:
+    """Read a model package and verify every file of it.
+
+    Parameters
+    ----------
+    directory
+        The folder that holds ``manifest.toml``.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest cannot be read, has an unknown or lacks a key, or contradicts itself; if a
+        file is missing, or its sha256 is another one.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error}): install the model package again."
+        ) from error
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ManifestError(
+            f"{path} is not valid TOML ({error}): install the model package again."
+        ) from error
+    _check_keys(table, ModelManifest, str(path), without={"directory"})
+    manifest = _build(ModelManifest, table, str(path), directory=directory)
+    _check_sense(manifest, path)
+    _check_files(manifest)
+    return manifest
+
+
+def _check_sense(manifest: ModelManifest, path: Path) -> None:
+    """Raise where the manifest contradicts itself."""
+    if manifest.schema != SCHEMA:
+        raise ManifestError(
+            f"{path} has schema {manifest.schema}, this appliance reads {SCHEMA}: install a model "
+            "package made for this version of the appliance."
+        )
+    codes = {output.code for output in manifest.outputs}
+    named = (*manifest.calibration, *manifest.operating_points, *manifest.abstention)
+    for entry in named:
+        if entry.output not in codes:
+            raise ManifestError(f"{path} speaks of output {entry.output!r}, which it does not list.")
+    for band in manifest.abstention:
+        if not 0 <= band.lower <= band.upper <= 1:
+            raise ManifestError(f"{path}: the abstention bounds of {band.output!r} are not in order.")
+    for point in manifest.operating_points:
+        if not 0 < point.threshold < 1:
+            raise ManifestError(f"{path}: the threshold {point.name!r} is not between 0 and 1.")
+    for name in (CPU_GRAPH, GOLDEN_NAME):
+        if name not in manifest.files:
+            raise ManifestError(f"{path} lists no {name}: install the model package again.")
+
+
+def _check_files(manifest: ModelManifest) -> None:
+    for name, expected in manifest.files.items():
+        if Path(name).name != name:
+            raise ManifestError(f"{manifest.id}: {name!r} is not a plain file name.")
+        path = manifest.path(name)
+        try:
+            actual = _sha256(path)
+        except OSError as error:
+            raise ManifestError(
+                f"{path} cannot be read ({error}): install the model package again."
+            ) from error
+        if actual != expected:
+            raise ManifestError(
+                f"{path} is not the file that its manifest names (sha256 {actual[:12]}..., expected "
+                f"{expected[:12]}...): install the model package again."
+            )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+_T = TypeVar("_T")
+
+
+def _check_keys(
+    table: Mapping[str, Any], kind: type[Any], where: str, without: frozenset[str] | set[str]
+) -> None:
+    known = [f for f in fields(kind) if f.name not in without]
+    unknown = sorted(set(table) - {f.name for f in known})
+    if unknown:
+        raise ManifestError(
+            f"{where} has the unknown key {unknown[0]!r}: the package was made for another version "
+            "of the appliance, or was edited by hand."
+        )
+    missing = [f.name for f in known if f.default is MISSING and f.name not in table]
+    if missing:
+        raise ManifestError(f"{where} lacks the key {missing[0]!r}: install the package again.")
+
+
+def _build(kind: type[_T], table: Mapping[str, Any], where: str, **given: object) -> _T:
+    """Make a frozen dataclass of a TOML table, exactly by its type hints."""
+    hints = get_type_hints(kind)
+    values = {
+        name: _convert(hints[name], value, f"{where}: {name}") for name, value in table.items()
+    }
+    return kind(**values, **given)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):  # optional: TOML has no null, an absent key is None
+        return _convert(arguments[0], value, where)
+    if origin is tuple:
+        return _convert_list(arguments, value, where)
+    if is_dataclass(hint) and isinstance(hint, type):
+        if not isinstance(value, dict):
+            raise ManifestError(f"{where} must be a table.")
+        _check_keys(value, hint, where, without=frozenset())
+        return _build(hint, value, where)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return _convert_word(hint, value, where)
+    if origin is not None:  # the one mapping: file name to sha256
+        return _convert_mapping(value, where)
+    return _convert_scalar(hint, value, where)
+
+
+def _convert_list(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise ManifestError(f"{where} must be a list.")
+    if arguments[-1] is not Ellipsis and len(arguments) != len(value):
+        raise ManifestError(f"{where} must have {len(arguments)} entries.")
+    return tuple(
+        _convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)
+    )
+
+
+def _convert_word(hint: type[Enum], value: Any, where: str) -> Enum:
+    try:
+        return hint(value)
+    except ValueError:
+        words = ", ".join(repr(member.value) for member in hint)
+        raise ManifestError(f"{where} is {value!r}, this appliance knows {words}.") from None
+
+
+def _convert_mapping(value: Any, where: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise ManifestError(f"{where} must be a table of texts.")
+    return dict(value)
+
+
+def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
+        raise ManifestError(f"{where} must be of type {hint.__name__}, not {type(value).__name__}.")
+    return value

@@ -1,0 +1,76 @@
+"""Self-tests: each looks at one thing and says what to do when it is not well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from appliance.domain import Check
+from appliance.errors import StorageError
+
+if TYPE_CHECKING:
+    from appliance.store.database import Store
+
+# No box can live before the software it runs: 2026-11-01T00:00:00Z.
+_SOFTWARE_MADE_AT = 1_793_491_200.0
+_SILENT_S = 20.0
+_OUTBOX_OLD_S = 7 * 24 * 3600.0
+
+
+def check_disk(free_bytes: int, reserve_bytes: int) -> Check:
+    """Is there room for more images? Below `reserve_bytes` the box refuses new ones."""
+    ok = free_bytes > 2 * reserve_bytes
+    text = f"{free_bytes / 1e9:.1f} GB free"
+    if not ok:
+        text += f"; below {reserve_bytes / 1e9:.1f} GB new images are refused. Free some space."
+    return Check("disk", "Disk", ok, text)
+
+
+def check_clock(now: float) -> Check:
+    """Is the clock later than the software? A box without a battery wakes up in 1970."""
+    ok = now >= _SOFTWARE_MADE_AT
+    text = "later than this software" if ok else "The clock is wrong. Set date and time."
+    return Check("clock", "Clock", ok, text)
+
+
+def check_database(store: Store) -> Check:
+    """Is the database whole (SQLite's quick_check)?"""
+    try:
+        found = store.quick_check()
+    except StorageError as error:
+        return Check("database", "Database", ok=False, text=error.text)
+    ok = found == "ok"
+    text = "whole" if ok else f"damaged ({found}). Keep the box on and call your technician."
+    return Check("database", "Database", ok, text)
+
+
+def check_outbox(oldest_open_at: float | None, dead: int, now: float) -> Check:
+    """Does the outbox move? Nothing in it is ever dropped."""
+    if dead:
+        text = f"{dead} items were refused by the far side. Open the case and send them again."
+        return Check("outbox", "Outbox", ok=False, text=text)
+    if oldest_open_at is None:
+        return Check("outbox", "Outbox", ok=True, text="nothing waits")
+    days = (now - oldest_open_at) / 86400.0
+    ok = now - oldest_open_at < _OUTBOX_OLD_S
+    text = f"the oldest item waits for {days:.1f} days"
+    return Check("outbox", "Outbox", ok, text if ok else f"{text}. Check the link.")
+
+
+def check_process(role: str, beat_at: float | None, now: float) -> Check:
+    """Has the process given a sign of life within the last 20 seconds?"""
+    label = f"Process {role}"
+    if beat_at is None or now - beat_at > _SILENT_S:
+        return Check(f"process_{role}", label, ok=False, text="silent. Start `waypost run` again.")
+    return Check(f"process_{role}", label, ok=True, text="running")
+
+
+def check_model(name: str, trouble: str | None) -> Check:
+    """Did the model's golden vectors agree on this box? Only then does it read."""
+    text = "golden vectors agree here" if trouble is None else trouble
+    return Check(f"model_{name}", f"Model {name}", trouble is None, text)
+
+
+def check_backend(name: str, trouble: str | None, *, chosen: bool) -> Check:
+    """Can the inference engine run here? Only the chosen one has to."""
+    text = "available" if trouble is None else trouble
+    return Check(f"backend_{name}", f"Backend {name}", trouble is None or not chosen, text)
