@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 
+# No courier waits or leases for longer. A time further ahead was written by a clock that was
+# wrong (a box without a battery behind its clock), and must not hold an item back for years.
+HORIZON_S = 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class NewItem:
     """An item as it is put into the outbox; `object_uid` and `target` make it one of a kind."""
@@ -42,27 +47,57 @@ def enqueue(db: Database, new: NewItem, now: float) -> bool:
     return cursor.rowcount == 1
 
 
+_LEASE = "state = 'leased', owner = :owner, lease_until = :now + :lease, tries = tries + 1"
+_DUE = (
+    "((state = 'ready' and (not_before <= :now or not_before > :horizon))"
+    " or (state = 'leased' and (lease_until < :now or lease_until > :horizon)))"
+)
+
+
 def claim(db: Database, target: str, owner: str, now: float, lease_s: float) -> OutboxItem | None:
     """Lease the next item for `target` that is due, the best lane first; None when there is none.
 
     Call it inside a transaction.
     """
     row = db.execute(
-        "update outbox set state = 'leased', owner = ?, lease_until = ?, tries = tries + 1"
-        " where id = (select id from outbox where target = ? and"
-        "  ((state = 'ready' and not_before <= ?) or (state = 'leased' and lease_until < ?))"
-        "  order by lane, id limit 1) returning *",
-        [owner, now + lease_s, target, now, now],
+        f"update outbox set {_LEASE} where id = (select id from outbox"  # noqa: S608
+        f" where target = :target and {_DUE} order by lane, id limit 1) returning *",
+        {
+            "owner": owner,
+            "target": target,
+            "now": now,
+            "lease": lease_s,
+            "horizon": now + max(HORIZON_S, lease_s),
+        },
     ).fetchone()
     return None if row is None else _item(row)
+
+
+def has_due(db: Database, target: str, now: float) -> bool:
+    """Say whether an item for `target` is due, without taking a lock."""
+    row = db.execute(
+        f"select exists (select 1 from outbox where target = :target and {_DUE})",  # noqa: S608
+        {"target": target, "now": now, "horizon": now + HORIZON_S},
+    ).fetchone()
+    return bool(row[0])
+
+
+def release_owner(db: Database, owner_prefix: str) -> int:
+    """Give back the leases of a courier that is known to be gone; return their number."""
+    cursor = db.execute(
+        "update outbox set lease_until = 0 where state = 'leased' and owner like ? || '%'",
+        [owner_prefix],
+    )
+    return int(cursor.rowcount)
 
 
 def delivered(db: Database, item: OutboxItem, owner: str, now: float) -> bool:
     """Mark the item as named by the peer; False when the lease is no longer ours."""
     cursor = db.execute(
         "update outbox set state = 'delivered', delivered_at = ?, lease_until = null,"
-        " last_error = null where id = ? and owner = ? and state = 'leased'",
-        [now, item.id, owner],
+        " last_error = null where id = ? and owner = ? and state = 'leased'"
+        " and tries = ?",
+        [now, item.id, owner, item.tries],
     )
     return cursor.rowcount == 1
 
@@ -71,8 +106,8 @@ def postpone(db: Database, item: OutboxItem, owner: str, not_before: float, why:
     """Give the lease back: the item is due again at `not_before` (seconds since the epoch)."""
     db.execute(
         "update outbox set state = 'ready', lease_until = null, not_before = ?, last_error = ?"
-        " where id = ? and owner = ? and state = 'leased'",
-        [not_before, why, item.id, owner],
+        " where id = ? and owner = ? and state = 'leased' and tries = ?",
+        [not_before, why, item.id, owner, item.tries],
     )
 
 
@@ -80,8 +115,8 @@ def bury(db: Database, item: OutboxItem, owner: str, why: str) -> None:
     """Make the item a dead letter: visible, with a reason, until a person sends it again."""
     db.execute(
         "update outbox set state = 'dead', lease_until = null, last_error = ?"
-        " where id = ? and owner = ? and state = 'leased'",
-        [why, item.id, owner],
+        " where id = ? and owner = ? and state = 'leased' and tries = ?",
+        [why, item.id, owner, item.tries],
     )
 
 
@@ -120,6 +155,14 @@ def of_instance(db: Database, instance_id: int) -> Sequence[Any]:
         [instance_id],
     ).fetchall()
     return rows
+
+
+def reading_ids(db: Database, instance_id: int) -> Sequence[int]:
+    """Return the ids of an instance's readings, the newest first: one of them is the item's."""
+    rows = db.execute(
+        "select id from reading where instance_id = ? order by id desc", [instance_id]
+    ).fetchall()
+    return [int(row["id"]) for row in rows]
 
 
 def _item(row: Any) -> OutboxItem:
