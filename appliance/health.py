@@ -17,7 +17,7 @@ _OUTBOX_OLD_S = 7 * 24 * 3600.0
 
 
 def check_disk(free_bytes: int, reserve_bytes: int) -> Check:
-    """Is there room for more images? Below `reserve_bytes` the box refuses new ones."""
+    """Look for room for more images; below `reserve_bytes` the box refuses new ones."""
     ok = free_bytes > 2 * reserve_bytes
     text = f"{free_bytes / 1e9:.1f} GB free"
     if not ok:
@@ -26,14 +26,14 @@ def check_disk(free_bytes: int, reserve_bytes: int) -> Check:
 
 
 def check_clock(now: float) -> Check:
-    """Is the clock later than the software? A box without a battery wakes up in 1970."""
+    """Hold the clock against the software's age; without a battery a box wakes up in 1970."""
     ok = now >= _SOFTWARE_MADE_AT
     text = "later than this software" if ok else "The clock is wrong. Set date and time."
     return Check("clock", "Clock", ok, text)
 
 
 def check_database(store: Store) -> Check:
-    """Is the database whole (SQLite's quick_check)?"""
+    """Ask SQLite whether the database is whole (quick_check)."""
     try:
         found = store.quick_check()
     except StorageError as error:
@@ -44,7 +44,7 @@ def check_database(store: Store) -> Check:
 
 
 def check_outbox(oldest_open_at: float | None, dead: int, now: float) -> Check:
-    """Does the outbox move? Nothing in it is ever dropped."""
+    """See whether the outbox moves; nothing in it is ever dropped."""
     if dead:
         text = f"{dead} items were refused by the far side. Open the case and send them again."
         return Check("outbox", "Outbox", ok=False, text=text)
@@ -57,7 +57,7 @@ def check_outbox(oldest_open_at: float | None, dead: int, now: float) -> Check:
 
 
 def check_process(role: str, beat_at: float | None, now: float) -> Check:
-    """Has the process given a sign of life within the last 20 seconds?"""
+    """Look for a sign of life of the process within the last 20 seconds."""
     label = f"Process {role}"
     if beat_at is None or now - beat_at > _SILENT_S:
         return Check(f"process_{role}", label, ok=False, text="silent. Start `waypost run` again.")
@@ -65,12 +65,12 @@ def check_process(role: str, beat_at: float | None, now: float) -> Check:
 
 
 def check_model(name: str, trouble: str | None) -> Check:
-    """Did the model's golden vectors agree on this box? Only then does it read."""
+    """Say whether the model's golden vectors agreed on this box; only then does it read."""
     text = "golden vectors agree here" if trouble is None else trouble
     return Check(f"model_{name}", f"Model {name}", trouble is None, text)
 
 
 def check_backend(name: str, trouble: str | None, *, chosen: bool) -> Check:
-    """Can the inference engine run here? Only the chosen one has to."""
+    """Say whether the inference engine can run here; only the chosen one has to."""
     text = "available" if trouble is None else trouble
     return Check(f"backend_{name}", f"Backend {name}", trouble is None or not chosen, text)

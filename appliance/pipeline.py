@@ -92,9 +92,7 @@ class Pipeline:
 
     def _read_image(self, image: DecodedImage, model_id: str | None, watch: _Watch) -> Reading:
         manifests = [reader.manifest for reader in self._readers]
-        scope = choose_model(
-            image.header, manifests, requested=model_id, policy=self._policy
-        )
+        scope = choose_model(image.header, manifests, requested=model_id, policy=self._policy)
         reader = self._readers[scope.index]
         notes = (*image.notes, *scope.notes)
         quality = check_quality(

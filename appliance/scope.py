@@ -145,10 +145,14 @@ def _check_view(header: Header, use: IntendedUse) -> Reason | None:
             code="lateral_view",
         )
     if not view and header.transfer_syntax_uid is not None:
-        return Reason("view_unknown", "The header does not say the view; a frontal film is assumed.")
+        return Reason(
+            "view_unknown", "The header does not say the view; a frontal film is assumed."
+        )
     if view and view not in {v.upper() for v in use.views}:
-        return Reason("view_unknown", f"The view {view} is not one that the model knows; a frontal "
-                      "film is assumed.")
+        return Reason(
+            "view_unknown",
+            f"The view {view} is not one that the model knows; a frontal film is assumed.",
+        )
     return None
 
 
@@ -164,8 +168,10 @@ def _check_age(header: Header, use: IntendedUse, policy: Policy) -> Reason | Non
             )
         if header.transfer_syntax_uid is None:
             return None  # said by `no_header` already
-        return Reason("age_unknown", "The patient's age is unknown; the model's age limits could "
-                      "not be checked.")
+        return Reason(
+            "age_unknown",
+            "The patient's age is unknown; the model's age limits could not be checked.",
+        )
     if not youngest <= age <= oldest:
         raise UnsupportedError(
             f"The model is made for ages {youngest:g} to {oldest:g} years; this patient is "

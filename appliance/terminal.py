@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from appliance.domain import Check, Reading, ReadingState
+from appliance.domain import AdmissionOutcome, Lane, ReadingState
+from appliance.report.compose import json_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from appliance.domain import Admission, Check, DecodedImage, Reading, SystemReport
+    from appliance.worklist import Overview
 
 _MARKS: dict[ReadingState, tuple[str, str, str]] = {
     # state: mark, plain mark, style (the colours of the pages)
@@ -44,6 +50,28 @@ def say(text: str) -> None:
 def say_json(value: Any) -> None:
     """Print one JSON value on one line."""
     say(json.dumps(value, ensure_ascii=False))
+
+
+def say_reading(
+    path: Path, reading: Reading, image: DecodedImage | None, *, research: bool
+) -> None:
+    """Print one reading as a JSON line."""
+    uid = None if image is None else image.header.sop_instance_uid
+    say_json(json_line(str(path), uid, reading, research=research))
+
+
+# C-STORE status (PS3.4 B.2.3) of each outcome; a conflict is told from what is not understood.
+_STATUSES = {AdmissionOutcome.ACCEPTED: "0000", AdmissionOutcome.DUPLICATE: "0000"}
+
+
+def admission_line(path: Path, admission: Admission) -> str:
+    """Return the door's answer for one file: status, word, UID, file, reason."""
+    reason = admission.reason
+    status = _STATUSES.get(admission.outcome)
+    if status is None and reason is not None:
+        status = {"uid_conflict": "0111", "disk_full": "A700"}.get(reason.code, "C000")
+    line = f"{status or 'C000'}  {admission.outcome!s:<11}  {admission.sop_instance_uid or '-'}"
+    return f"{line}  {path}" + ("" if reason is None else f"  {reason.text}")
 
 
 def reading_table(rows: Iterable[tuple[str, Reading]]) -> Table:
@@ -111,3 +139,64 @@ def fact_table(rows: Iterable[tuple[str, str]]) -> Table:
     for label, value in rows:
         table.add_row(Text(label, style="bold"), value)
     return table
+
+
+def package_table(facts: Iterable[Mapping[str, str]]) -> Table:
+    """Return a table of model packages."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("model", "version", "sha256", "state", "title"):
+        table.add_column(column)
+    for fact in facts:
+        table.add_row(
+            fact["id"], fact["version"], fact["sha256"][:12], fact["state"], fact["title"]
+        )
+    return table
+
+
+def status_object(report: SystemReport, overview: Overview) -> dict[str, Any]:
+    """Return what ``waypost status --json`` prints."""
+    return {
+        "station": {
+            "name": report.station_name,
+            "ae_title": report.ae_title,
+            "dicom": report.dicom_address,
+            "software_version": report.software_version,
+        },
+        "instances": dict(overview.by_state),
+        "cases": {"open": overview.open_cases, "reviewed": overview.reviewed_cases},
+        "outbox": [
+            {
+                "target": item.target,
+                "lane": Lane(item.lane).name.lower(),
+                "state": item.state,
+                "count": item.count,
+                "oldest_at": item.oldest_at.isoformat(),
+            }
+            for item in overview.outbox
+        ],
+        "disk": {
+            "free_bytes": report.disk_free_bytes,
+            "total_bytes": report.disk_total_bytes,
+        },
+        "models": [asdict(model) for model in report.models],
+        "backend": report.models[0].backend if report.models else None,
+        "backends": dict(report.backends),
+        "health": [asdict(check) for check in report.checks],
+    }
+
+
+def status_table(report: SystemReport, overview: Overview) -> Group:
+    """Return what ``waypost status`` shows a person."""
+    states = ", ".join(f"{n} {state}" for state, n in overview.by_state.items() if n)
+    rows = [
+        ("station", f"{report.station_name}, Waypost {report.software_version}"),
+        ("DICOM", f"{report.ae_title} at {report.dicom_address}"),
+        ("cases", f"{overview.open_cases} open, {overview.reviewed_cases} reviewed"),
+        ("instances", states or "none yet"),
+        *(("model", f"{m.id} {m.version} on {m.backend}") for m in report.models),
+        *(
+            (f"to {i.target}", f"{i.count} {i.state}, lane {Lane(i.lane).name.lower()}")
+            for i in overview.outbox
+        ),
+    ]
+    return Group(fact_table(rows), Text(""), check_table(report.checks))

@@ -1,0 +1,62 @@
+"""What carries: a transport for each configured target, and the courier over them."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.sync.courier import Courier, Transport
+from appliance.sync.cstore import CStoreTransport
+from appliance.sync.payload import Payloads
+from appliance.sync.stow import StowTransport
+from appliance.wiring.models import current_models
+from appliance.wiring.settings import software_version
+
+if TYPE_CHECKING:
+    from appliance.config import Config, Target
+    from appliance.store.database import Store
+    from appliance.store.files import FileStore
+
+_LEASE_S = 600.0
+
+
+def build_transport(target: Target, calling_ae_title: str) -> Transport:
+    """Return the way to one configured target."""
+    if target.kind == "cstore":
+        return CStoreTransport(
+            host=target.host,
+            port=target.port,
+            called_ae_title=target.ae_title,
+            calling_ae_title=calling_ae_title,
+            timeout_s=target.timeout_seconds,
+        )
+    password = Path(target.password_file).read_text("utf-8").strip() if target.password_file else ""
+    return StowTransport(
+        target.url, user=target.user, password=password, timeout_s=target.timeout_seconds
+    )
+
+
+def build_courier(config: Config, data: Path, store: Store, files: FileStore) -> Courier:
+    """Return the courier over every configured target."""
+    models = [model.manifest for model in current_models(data) if model.manifest is not None]
+    uses = {manifest.id: manifest.intended_use.text for manifest in models}
+    payloads = Payloads(
+        store,
+        files,
+        station_name=config.station.name,
+        software_version=software_version(),
+        intended_use_of=lambda model: uses.get(model, ""),
+    )
+    transports = {t.name: build_transport(t, config.station.ae_title) for t in config.target}
+    return Courier(
+        store,
+        transports,
+        payloads,
+        owner=f"courier-{os.getpid()}",
+        clock=time.time,
+        random=random.random,
+        lease_s=_LEASE_S,
+    )

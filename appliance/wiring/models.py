@@ -1,0 +1,113 @@
+"""The model packages on this box, verified; no inference engine is needed to look at them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from appliance.domain import ModelSummary
+from appliance.errors import ManifestError
+from appliance.manifest import MANIFEST_NAME, ModelManifest, load_manifest
+
+if TYPE_CHECKING:
+    from appliance.config import Config
+
+# Models whose results are shown only where an administrator has switched research models on.
+_RESEARCH_ONLY = frozenset({"cxr-tb"})
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A model package found on this box, and why it cannot be used, or None."""
+
+    directory: Path
+    manifest: ModelManifest | None
+    trouble: str | None
+
+
+def model_folders(data: Path) -> list[Path]:
+    """Return the folders that may hold model packages: the box's own, then the shipped ones."""
+    shipped = Path(__file__).resolve().parents[2] / "models"
+    if not shipped.is_dir():
+        shipped = Path(sys.prefix) / "share" / "waypost" / "models"
+    given = os.environ.get("WAYPOST_MODELS")
+    return [data / "models", Path(given) if given else shipped]
+
+
+def installed_models(data: Path) -> list[InstalledModel]:
+    """Return every model package on this box, verified, the newest version of each id first."""
+    found = [
+        open_package(path.parent)
+        for folder in model_folders(data)
+        for path in sorted(folder.glob(f"*/*/{MANIFEST_NAME}"))
+    ]
+    return sorted(found, key=_by_id_and_version)
+
+
+def open_package(directory: Path) -> InstalledModel:
+    """Read and verify one model package."""
+    try:
+        return InstalledModel(directory, load_manifest(directory), None)
+    except ManifestError as error:
+        return InstalledModel(directory, None, error.text)
+
+
+def _by_id_and_version(model: InstalledModel) -> tuple[str, list[int]]:
+    name, version_text = model.directory.parent.name, model.directory.name
+    numbers = [int(part) if part.isdecimal() else 0 for part in version_text.split(".")]
+    return name, [-number for number in numbers]
+
+
+def current_models(data: Path) -> list[InstalledModel]:
+    """Return the newest usable package of each id, or its broken one when there is no other."""
+    chosen: dict[str, InstalledModel] = {}
+    for model in installed_models(data):
+        name = model.directory.parent.name
+        if name not in chosen or (chosen[name].manifest is None and model.manifest is not None):
+            chosen[name] = model
+    return list(chosen.values())
+
+
+def model_summaries(config: Config, data: Path) -> list[ModelSummary]:
+    """Return what a person must be able to see of each current model."""
+    return [
+        ModelSummary(
+            id=model.manifest.id,
+            version=model.manifest.version,
+            sha256=model.manifest.sha256,
+            backend=config.reading.backend,
+            title=model.manifest.title,
+            intended_use=model.manifest.intended_use.text,
+            limits=" ".join(model.manifest.intended_use.limits),
+            research_only=model.manifest.id in _RESEARCH_ONLY,
+        )
+        for model in current_models(data)
+        if model.manifest is not None
+    ]
+
+
+def model_card(data: Path, name: str, number: str) -> str | None:
+    """Return the card (Markdown) of a model version on this box, or None."""
+    for model in installed_models(data):
+        if (model.directory.parent.name, model.directory.name) == (name, number):
+            card = model.directory / "card.md"
+            return card.read_text("utf-8") if card.is_file() else None
+    return None
+
+
+def describe_models(data: Path) -> list[dict[str, str]]:
+    """Return id, version, sha256, title, place and state of every package on this box."""
+    return [
+        {
+            "id": model.directory.parent.name,
+            "version": model.directory.name,
+            "sha256": model.manifest.sha256 if model.manifest else "",
+            "title": model.manifest.title if model.manifest else "",
+            "directory": str(model.directory),
+            "state": model.trouble or "whole",
+        }
+        for model in installed_models(data)
+    ]

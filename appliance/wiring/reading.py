@@ -1,0 +1,161 @@
+"""What reads: models on their engine, the pipeline over them, and their self-tests."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance import health
+from appliance.domain import Check, Reading, ReadingState, Reason
+from appliance.errors import ConfigError, InferenceError, InstallError
+from appliance.inference.predict import check_golden, load_predictor
+from appliance.inference.registry import BACKENDS
+from appliance.ingest.media import files_of
+from appliance.pipeline import Pipeline, Reader
+from appliance.report.overlay import overlay_png
+from appliance.scope import Policy
+from appliance.wiring.models import (
+    InstalledModel,
+    current_models,
+    installed_models,
+    open_package,
+)
+from appliance.wiring.settings import Options, data_folder, load
+from appliance.wiring.storage import build_decoder, open_store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from appliance.config import Config
+    from appliance.decoder import Decoder
+    from appliance.domain import DecodedImage
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModels:
+    """The models that read here, and one check for each that is installed."""
+
+    readers: tuple[Reader, ...]
+    checks: tuple[Check, ...]
+
+
+def load_models(config: Config, data: Path) -> LoadedModels:
+    """Load the current models; one whose golden vectors do not agree here does not read."""
+    readers, checks = [], []
+    for model in current_models(data):
+        reader, check = load_model(config, model)
+        checks.append(check)
+        if reader is not None:
+            readers.append(reader)
+    return LoadedModels(tuple(readers), tuple(checks))
+
+
+def load_model(config: Config, model: InstalledModel) -> tuple[Reader | None, Check]:
+    """Load one package; None and the reason when it must not read here."""
+    name = f"{model.directory.parent.name} {model.directory.name}"
+    if model.manifest is None:
+        return None, health.check_model(name, model.trouble)
+    try:
+        predictor = load_predictor(model.manifest, threads=config.reading.threads)
+        golden = check_golden(predictor, model.manifest)
+    except (InstallError, InferenceError) as error:
+        return None, health.check_model(name, error.text)
+    if not golden.ok:
+        trouble = (
+            f"golden vectors differ by {golden.max_abs_difference:.3g} logits"
+            f" (allowed {golden.tolerance:.3g}). It does not read here."
+        )
+        return None, health.check_model(name, trouble)
+    return Reader(model.manifest, predictor), health.check_model(name, None)
+
+
+def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pipeline:
+    """Return the straight way over the loaded models."""
+    policy = Policy(refuse_unknown_age=config.reading.refuse_unknown_age)
+    return Pipeline(decoder.decode, models.readers, policy)
+
+
+def backend_troubles() -> dict[str, str | None]:
+    """Return each inference backend with the reason why it cannot run here, or None."""
+    return {backend.name: backend.is_available() for backend in BACKENDS}
+
+
+def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
+    """Run every self-test in this process: golden vectors, database, disk, clock, backends."""
+    data, config = data_folder(options), load(options)
+    store, _ = open_store(data)
+    try:
+        database = health.check_database(store)
+    finally:
+        store.close()
+    troubles = backend_troubles()
+    checks = [
+        health.check_disk(shutil.disk_usage(data).free, config.limits.free_disk_bytes),
+        health.check_clock(time.time()),
+        database,
+        *(
+            health.check_backend(name, trouble, chosen=name == config.reading.backend)
+            for name, trouble in troubles.items()
+        ),
+    ]
+    models = load_models(config, data)
+    if not models.readers:
+        checks.append(
+            Check("models", "Models", ok=False, text="no model reads here. Install a package.")
+        )
+    return [*checks, *models.checks], troubles
+
+
+def read_files(
+    options: Options, paths: Sequence[Path], model_id: str | None
+) -> Iterator[tuple[Path, Reading, DecodedImage | None]]:
+    """Read files without a store: the same pipeline as the worker's.
+
+    Raises
+    ------
+    ConfigError
+        There is no model `model_id` on this box.
+    """
+    data, config = data_folder(options), load(options)
+    models = load_models(config, data)
+    known = [reader.manifest.id for reader in models.readers]
+    if model_id is not None and model_id not in known:
+        raise ConfigError(f"There is no model {model_id} here. There is: {', '.join(known)}.")
+    with build_decoder(config) as decoder:
+        pipeline = build_pipeline(config, decoder, models)
+        for path in files_of(paths):
+            reading, image = _read_one(pipeline, path, model_id)
+            yield path, reading, image
+
+
+def _read_one(
+    pipeline: Pipeline, path: Path, model_id: str | None
+) -> tuple[Reading, DecodedImage | None]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = Reason("unreadable", f"The file cannot be read: {error.strerror}.")
+        return Reading(ReadingState.FAILED, (reason,)), None
+    return pipeline.read(content, model_id=model_id)
+
+
+def verify_models(options: Options, package: Path | None) -> list[Check]:
+    """Verify one package, or all on this box: every hash, then the golden vectors."""
+    data, config = data_folder(options), load(options)
+    packages = installed_models(data) if package is None else [open_package(package)]
+    return [load_model(config, item)[1] for item in packages]
+
+
+def write_overlay(folder: Path, source: Path, reading: Reading, image: DecodedImage) -> None:
+    """Write ``<stem>.overlay.png``: the film with the heat map of its finding over it.
+
+    A reading without a finding has no heat map; then nothing is written.
+    """
+    if reading.explanation is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{source.stem}.overlay.png"
+    target.write_bytes(overlay_png(image.pixels, reading.explanation))
