@@ -90,7 +90,7 @@ class Courier:
                 self._beat()
                 delivered = self.run_once(stop)
             except StorageError as error:  # nothing is lost: what was sent is sent again
-                _log.error("The courier waits: %s", error.text)  # noqa: TRY400
+                _log.error("The courier waits: %s", error.text)
                 delivered = 0
             if not delivered:
                 stop.wait(POLL_S)
