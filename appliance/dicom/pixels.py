@@ -5,9 +5,11 @@ Every size is held against the limit before anything of that size is allocated.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from pydicom import uid
 from pydicom.encaps import get_frame
@@ -34,11 +36,10 @@ from appliance.errors import (
     NotAnImageError,
     TooLargeError,
     UnsupportedError,
-    WaypostError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
@@ -331,12 +332,10 @@ def _grey_if_equal(colour: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return colour
 
 
-def same_content(first: bytes, second: bytes, *, pixel_bytes_limit: int) -> bool:
-    """Say whether both are encodings of one instance; False when either cannot be decoded."""
-    try:
-        marks = {
-            fingerprint(content, pixel_bytes_limit=pixel_bytes_limit) for content in (first, second)
-        }
-    except WaypostError:
-        return False
-    return len(marks) == 1
+def warm_up(transfer_syntaxes: Iterable[str]) -> None:
+    """Load the decoders of `transfer_syntaxes` now, so that the first image is not late."""
+    for syntax in transfer_syntaxes:
+        _decoder(uid.UID(syntax))
+    codecs.lookup("iso2022_jp")
+    tiny = cv2.imencode(".png", np.zeros((8, 8), dtype=np.uint8))[1].tobytes()
+    decode(tiny, pixel_bytes_limit=64)
