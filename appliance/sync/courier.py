@@ -17,6 +17,7 @@ from appliance.errors import StorageError, WaypostError
 from appliance.store import heartbeats, outbox
 from appliance.sync import policy
 from appliance.sync.policy import Verdict
+from appliance.sync.transport import Receipt, Transport
 
 if TYPE_CHECKING:
     import threading
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from appliance.domain import OutboxItem
     from appliance.store.database import Store
-    from appliance.sync.transport import Receipt, Transport
+
+__all__ = ["Courier", "Receipt", "Transport"]
 
 POLL_S = 0.5
 BEAT_S = 10.0

@@ -28,7 +28,7 @@ class CStoreTransport:
 
     Parameters
     ----------
-    host, port, ae_title
+    host, port, called_ae_title
         The peer.
     calling_ae_title
         How this box calls itself.
@@ -38,9 +38,15 @@ class CStoreTransport:
     """
 
     def __init__(
-        self, host: str, port: int, ae_title: str, *, calling_ae_title: str, timeout_s: float
+        self,
+        host: str,
+        port: int,
+        *,
+        called_ae_title: str,
+        calling_ae_title: str,
+        timeout_s: float,
     ) -> None:
-        self._peer = (host, port, ae_title)
+        self._peer = (host, port, called_ae_title)
         self._timeout_s = timeout_s
         self._ae = AE(ae_title=calling_ae_title)
         self._ae.connection_timeout = timeout_s

@@ -20,7 +20,6 @@ from appliance.sync.transport import BUSY, DENIED, REFUSED, UNCLEAR, Receipt, pa
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _STORED = "00081199"  # Referenced SOP Sequence
 _FAILED = "00081198"  # Failed SOP Sequence
@@ -48,21 +47,17 @@ class StowTransport:
     ----------
     url
         The root of the DICOMweb service; objects are posted to its ``/studies``.
-    user, password_file
-        For HTTP Basic authentication; the file is read anew for each connection, so that a
-        changed password needs no restart. No user, no authentication.
+    user, password
+        For HTTP Basic authentication (RFC 7617); no user, no authentication.
     timeout_s
         For connecting and for each stall; the answer may take longer by what the object's bytes
         need on the slowest link.
     """
 
-    def __init__(
-        self, url: str, *, user: str = "", password_file: Path | None = None, timeout_s: float
-    ) -> None:
+    def __init__(self, url: str, *, user: str = "", password: str = "", timeout_s: float) -> None:
         root = url.rstrip("/")
         self._url = root if root.endswith("/studies") else f"{root}/studies"
-        self._user = user
-        self._password_file = password_file
+        self._auth = (user, password) if user else None
         self._timeout_s = timeout_s
         self._client: httpx.Client | None = None
 
@@ -104,25 +99,12 @@ class StowTransport:
                 (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._timeout_s * 1000)),
             ]
             self._client = httpx.Client(
-                auth=self._credentials(),
+                auth=self._auth,
                 transport=httpx.HTTPTransport(socket_options=options, trust_env=False),
                 follow_redirects=False,
                 trust_env=False,
             )
         return self._client
-
-    def _credentials(self) -> tuple[str, str] | None:
-        if not self._user:
-            return None
-        if self._password_file is None:
-            return self._user, ""
-        try:
-            password = self._password_file.read_text(encoding="utf-8").strip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PeerRefusedError(
-                "The password file of this target cannot be read.", code=DENIED
-            ) from error
-        return self._user, password
 
 
 def _multipart(content: bytes, boundary: str) -> bytes:
