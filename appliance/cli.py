@@ -16,7 +16,7 @@ import click
 from appliance import terminal
 from appliance.domain import AdmissionOutcome, ReadingState
 from appliance.errors import WaypostError
-from appliance.wiring import Options
+from appliance.wiring.settings import Options, data_folder, software_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

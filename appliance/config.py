@@ -57,7 +57,6 @@ class Reading:
     """How images are read."""
 
     threads: int = 2
-    backend: str = "onnxruntime-cpu"
     refuse_unknown_age: bool = False
 
 

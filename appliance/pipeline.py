@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance import calibration, preprocess
-from appliance.domain import DecodedImage, Reading, ReadingState, Reason, Timings
-from appliance.errors import ReadingError, RefusedError, WaypostError
+from appliance.domain import Reading, ReadingState, Reason, Timings
+from appliance.errors import RefusedError, WaypostError
 from appliance.explain import explain
 from appliance.quality import Bounds, check_quality, to_grey
-from appliance.scope import Policy, choose_model
+from appliance.scope import choose_model
 from appliance.triage import urgency_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from appliance.domain import Explanation, Finding, Quality
+    from appliance.domain import DecodedImage, Explanation, Finding, Quality
     from appliance.inference.predict import Prediction, Predictor
     from appliance.manifest import ModelManifest
+    from appliance.scope import Policy
 
 # Evidence of one cell of the class activation map, in logits, that is drawn at full strength.
 _FULL_EVIDENCE = 12.0
@@ -86,7 +87,7 @@ class Pipeline:
             reading = self._read_image(image, model_id, watch)
         except RefusedError as error:
             reading = _without_numbers(ReadingState.REFUSED, error, image)
-        except (ReadingError, WaypostError) as error:
+        except WaypostError as error:
             reading = _without_numbers(ReadingState.FAILED, error, image)
         return replace(reading, timings=watch.timings()), image
 
@@ -122,7 +123,11 @@ def _judge(
     """Turn logits into findings, or into an honest *not sure*."""
     manifest = reader.manifest
     probabilities = calibration.probabilities(prediction.logits, manifest)
-    unsure = calibration.abstentions(probabilities, manifest)
+    unsure = [
+        rule.output
+        for rule in manifest.abstention
+        if calibration.abstains(probabilities[rule.output], rule)
+    ]
     if unsure:
         return Reading(
             state=ReadingState.ABSTAINED,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.domain import Reason
-from appliance.errors import UnsupportedError
+from appliance.errors import InferenceError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,16 +69,17 @@ def choose_model(
 
     Raises
     ------
+    InferenceError
+        No model is ready on this box.
     UnsupportedError
         No model here is made for this modality, body part, view or age; the text says which of
         them and what to do.
     """
     fitting = [i for i, model in enumerate(models) if requested in {None, model.id}]
     if not fitting:
-        raise UnsupportedError(
-            f"There is no model {requested} on this box. `waypost models list` shows what is."
-            if requested
-            else "There is no model on this box. Install a model package.",
+        raise InferenceError(
+            "No model is ready on this box. The image is kept; a person has to read it. "
+            "`waypost check` says what is missing.",
             code="no_model",
         )
     for index in fitting:

@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import signal
-import subprocess  # noqa: S404 - starting our own processes is this module's work
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field

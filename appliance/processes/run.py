@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import InstallError
 from appliance.logs import set_up_logging
-from appliance.settings import Options, data_folder, join_address, load
 from appliance.store.database import Store
 from appliance.supervisor import Role, Supervisor
+from appliance.wiring.settings import Options, data_folder, join_address, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

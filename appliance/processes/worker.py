@@ -7,6 +7,7 @@ import os
 import time
 from dataclasses import asdict
 
+from appliance.inference.registry import choose
 from appliance.processes.process import Process, main
 from appliance.wiring.reading import backend_troubles, build_pipeline, load_models
 from appliance.wiring.storage import build_decoder
@@ -20,6 +21,7 @@ def work(process: Process) -> None:
         decoder.start()
         models = load_models(config, process.data)
         backends = {name: why or "available" for name, why in backend_troubles().items()}
+        backend = choose().name
         checks = [asdict(check) for check in models.checks]
         worker = Worker(
             process.store,
@@ -28,7 +30,7 @@ def work(process: Process) -> None:
             routes=[Route(t.name, t.send_instances, t.send_results) for t in config.target],
             owner=f"worker-{os.getpid()}",
             clock=time.time,
-            detail=json.dumps({"checks": checks, "backends": backends}),
+            detail=json.dumps({"checks": checks, "backend": backend, "backends": backends}),
         )
         worker.take_over()
         process.ready("-")

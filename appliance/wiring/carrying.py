@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.sync.courier import Courier, Transport
+from appliance.sync.courier import Courier
 from appliance.sync.cstore import CStoreTransport
 from appliance.sync.payload import Payloads
 from appliance.sync.stow import StowTransport
+from appliance.sync.transport import Transport
 from appliance.wiring.models import current_models
 from appliance.wiring.settings import software_version
 
@@ -27,15 +28,17 @@ def build_transport(target: Target, calling_ae_title: str) -> Transport:
     """Return the way to one configured target."""
     if target.kind == "cstore":
         return CStoreTransport(
-            host=target.host,
-            port=target.port,
-            called_ae_title=target.ae_title,
+            target.host,
+            target.port,
+            target.ae_title,
             calling_ae_title=calling_ae_title,
             timeout_s=target.timeout_seconds,
         )
-    password = Path(target.password_file).read_text("utf-8").strip() if target.password_file else ""
     return StowTransport(
-        target.url, user=target.user, password=password, timeout_s=target.timeout_seconds
+        target.url,
+        user=target.user,
+        password_file=Path(target.password_file) if target.password_file else None,
+        timeout_s=target.timeout_seconds,
     )
 
 

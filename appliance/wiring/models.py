@@ -6,14 +6,10 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from appliance.domain import ModelSummary
 from appliance.errors import ManifestError
 from appliance.manifest import MANIFEST_NAME, ModelManifest, load_manifest
-
-if TYPE_CHECKING:
-    from appliance.config import Config
 
 # Models whose results are shown only where an administrator has switched research models on.
 _RESEARCH_ONLY = frozenset({"cxr-tb"})
@@ -71,14 +67,20 @@ def current_models(data: Path) -> list[InstalledModel]:
     return list(chosen.values())
 
 
-def model_summaries(config: Config, data: Path) -> list[ModelSummary]:
-    """Return what a person must be able to see of each current model."""
+def model_summaries(data: Path, backend: str) -> list[ModelSummary]:
+    """Return what a person must be able to see of each current model.
+
+    Parameters
+    ----------
+    backend
+        The engine that runs them here.
+    """
     return [
         ModelSummary(
             id=model.manifest.id,
             version=model.manifest.version,
             sha256=model.manifest.sha256,
-            backend=config.reading.backend,
+            backend=backend,
             title=model.manifest.title,
             intended_use=model.manifest.intended_use.text,
             limits=" ".join(model.manifest.intended_use.limits),

@@ -11,7 +11,7 @@ from appliance import health
 from appliance.domain import Check, Reading, ReadingState, Reason
 from appliance.errors import ConfigError, InferenceError, InstallError
 from appliance.inference.predict import check_golden, load_predictor
-from appliance.inference.registry import BACKENDS
+from appliance.inference.registry import BACKENDS, choose
 from appliance.ingest.media import files_of
 from appliance.pipeline import Pipeline, Reader
 from appliance.report.overlay import overlay_png
@@ -92,12 +92,13 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
     finally:
         store.close()
     troubles = backend_troubles()
+    chosen = choose().name
     checks = [
         health.check_disk(shutil.disk_usage(data).free, config.limits.free_disk_bytes),
         health.check_clock(time.time()),
         database,
         *(
-            health.check_backend(name, trouble, chosen=name == config.reading.backend)
+            health.check_backend(name, trouble, chosen=name == chosen)
             for name, trouble in troubles.items()
         ),
     ]

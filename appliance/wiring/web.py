@@ -107,7 +107,7 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
         dicom_address=address or f"{station.dicom_host}:{station.dicom_port}",
         software_version=software_version(),
         checks=tuple(checks),
-        models=tuple(model_summaries(config, data)),
+        models=tuple(model_summaries(data, worker.get("backend", "not running"))),
         backends=worker.get("backends", {}),
         disk_free_bytes=usage.free,
         disk_total_bytes=usage.total,
