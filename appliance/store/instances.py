@@ -100,6 +100,16 @@ def quarantined(db: Database, sha256: str) -> StoredInstance | None:
     return None if row is None else from_row(row)
 
 
+def names_content(db: Database, sha256: str) -> bool:
+    """Say whether an instance or an artifact of a reading is kept under this storage key."""
+    row = db.execute(
+        "select exists (select 1 from instance where sha256 = :key)"
+        " or exists (select 1 from artifact where sha256 = :key)",
+        {"key": sha256},
+    ).fetchone()
+    return bool(row[0])
+
+
 def set_state(
     db: Database, instance_id: int, state: InstanceState, urgency: Urgency | None = None
 ) -> None:
