@@ -1,0 +1,1 @@
+"""The pages of the appliance: a Flask app in a process of its own."""
