@@ -45,10 +45,13 @@ def admit_paths(
     A file that cannot be read is answered with ``REJECTED`` and the reason ``unreadable``.
     """
     for path in files_of(paths):
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            text = f"The file cannot be read: {error.strerror}."
-            yield path, Admission(AdmissionOutcome.REJECTED, reason=Reason("unreadable", text))
-        else:
-            yield path, admit(Arrival(content, source, station=path.name))
+        yield path, _admit_path(path, admit, source)
+
+
+def _admit_path(path: Path, admit: Callable[[Arrival], Admission], source: Source) -> Admission:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        text = f"The file cannot be read: {error.strerror}."
+        return Admission(AdmissionOutcome.REJECTED, reason=Reason("unreadable", text))
+    return admit(Arrival(content, source, station=path.name))
