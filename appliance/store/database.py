@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import queue
 import sqlite3
 from contextlib import contextmanager
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-BUSY_TIMEOUT_S = 15.0
-
 
 class Store:
     """A door to the database that any thread may use.
@@ -26,6 +25,8 @@ class Store:
     ----------
     path
         The database file; made with its schema when it is not there.
+    busy_timeout_s
+        How long a writer waits for another one.
 
     Notes
     -----
@@ -33,17 +34,20 @@ class Store:
     ``BEGIN IMMEDIATE``, so that two writers queue instead of failing at the upgrade of a read lock.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, busy_timeout_s: float = 15.0) -> None:
         self._path = path
+        self._busy_timeout_s = busy_timeout_s
         self._idle: queue.LifoQueue[Database] = queue.LifoQueue()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self.read() as db:
-            if MIGRATIONS.pending(db):
+        # SQLite does not queue those who switch an empty file to WAL at the same time: a lock does.
+        with path.with_name(f"{path.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with self.read() as db:
                 MIGRATIONS.apply(db)
 
     def _connect(self) -> Database:
         connection = sqlite3.connect(
-            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            self._path, timeout=self._busy_timeout_s, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
         connection.execute("pragma journal_mode = wal")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import DiskFullError, StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _PART = ".part"
@@ -23,10 +24,13 @@ class FileStore:
     ----------
     root
         The folder; made when it is not there.
+    fsync
+        Makes a file or folder durable, fsync(2); tests give one that fails.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, fsync: Callable[[int], None] = os.fsync) -> None:
         self._root = root
+        self._fsync = fsync
         root.mkdir(parents=True, exist_ok=True)
 
     def put(self, content: bytes) -> str:
@@ -53,16 +57,33 @@ class FileStore:
     def _write(self, path: Path, content: bytes) -> None:
         if not path.parent.exists():
             path.parent.mkdir(exist_ok=True)
-            _sync_folder(self._root)
+            self._sync_folder(self._root)
         if not path.exists():
             part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
             try:
-                _write_synced(part, content)
+                self._write_synced(part, content)
                 part.rename(path)
             except OSError:
                 part.unlink(missing_ok=True)
                 raise
-        _sync_folder(path.parent)
+        self._sync_folder(path.parent)
+
+    def _write_synced(self, path: Path, content: bytes) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            self._fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _sync_folder(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def path(self, key: str) -> Path:
         """Return where the file of `key` lies, whether it is there or not."""
@@ -94,25 +115,6 @@ class FileStore:
                 part.unlink(missing_ok=True)
                 removed += 1
         return removed
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _as_storage_error(error: OSError) -> StorageError:
