@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from appliance.errors import ConfigError
 from appliance.sync.courier import Courier
 from appliance.sync.cstore import CStoreTransport
 from appliance.sync.payload import Payloads
 from appliance.sync.stow import StowTransport
-from appliance.sync.transport import Transport
 from appliance.wiring.models import current_models
 from appliance.wiring.settings import software_version
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from appliance.config import Config, Target
     from appliance.store.database import Store
     from appliance.store.files import FileStore
+    from appliance.sync.transport import Transport
 
 _LEASE_S = 600.0
 
@@ -30,16 +31,27 @@ def build_transport(target: Target, calling_ae_title: str) -> Transport:
         return CStoreTransport(
             target.host,
             target.port,
-            target.ae_title,
+            called_ae_title=target.ae_title,
             calling_ae_title=calling_ae_title,
             timeout_s=target.timeout_seconds,
         )
     return StowTransport(
         target.url,
         user=target.user,
-        password_file=Path(target.password_file) if target.password_file else None,
+        password=_password(target),
         timeout_s=target.timeout_seconds,
     )
+
+
+def _password(target: Target) -> str:
+    if not target.password_file:
+        return ""
+    try:
+        return Path(target.password_file).read_text("utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"The password file of target {target.name} cannot be read: {error.strerror}."
+        ) from error
 
 
 def build_courier(config: Config, data: Path, store: Store, files: FileStore) -> Courier:
