@@ -19,7 +19,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorag
 
 from appliance.dicom.uids import derived_uid
 from appliance.domain import ReadingState
-from appliance.errors import NotAnImageError
+from appliance.errors import NotAnImageError, TooLargeError
 from appliance.report.panel import draw_sheet
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 MANUFACTURER = "Waypost project"
 _SERIES_NUMBER = 900  # well after a modality's own
 _JPEG_START = b"\xff\xd8"
+_MOST_PIXELS = 50_000_000  # more than any film; a bomb is stopped before it is unpacked
 
 # What is copied from the source, so that the archive files the object under the same study:
 # the Patient (C.7.1.1) and General Study (C.7.2.1) modules; type 2, so empty where unknown.
@@ -46,7 +47,7 @@ _COPIED = {
     "AccessionNumber": "accession_number",
 }
 # Laterality (0020,0060) is absent for one of these and empty, unknown, for any other (C.7.3.1).
-_UNPAIRED = frozenset({"ABDOMEN", "CHEST", "HEAD", "HEART", "NECK", "PELVIS", "SKULL"})
+_UNPAIRED = frozenset({"ABDOMEN", "CHEST", "HEAD", "HEART", "NECK", "PELVIS", "SKULL", "UTERUS"})
 _EMPTY = ("StudyTime", "StudyID", "ReferringPhysicianName", "PatientOrientation")
 
 
@@ -129,7 +130,11 @@ def wrap_picture(instance: StoredInstance, png_or_jpeg: bytes) -> bytes:
     ------
     NotAnImageError
         The bytes are no PNG or JPEG.
+    TooLargeError
+        The picture has more pixels than any film.
     """
+    if _announced_pixels(png_or_jpeg) > _MOST_PIXELS:
+        raise TooLargeError("The picture has too many pixels to be sent as DICOM.")
     picture = _decoded(png_or_jpeg, cv2.IMREAD_COLOR)
     header = instance.header
     uid = header.sop_instance_uid or derived_uid("picture", instance.sha256)
@@ -244,6 +249,21 @@ def _file(dataset: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _announced_pixels(content: bytes) -> int:
+    """Return rows times columns as a PNG's IHDR or a JPEG's frame header tell; 0 for neither."""
+    if content.startswith(b"\x89PNG"):
+        return int.from_bytes(content[16:20], "big") * int.from_bytes(content[20:24], "big")
+    place = 2
+    while content.startswith(_JPEG_START) and place + 9 <= len(content):
+        kind = content[place + 1]
+        if 0xC0 <= kind <= 0xCF and kind not in {0xC4, 0xC8, 0xCC}:  # ISO 10918-1 B.1.1.3
+            rows, columns = content[place + 5 : place + 7], content[place + 7 : place + 9]
+            return int.from_bytes(rows, "big") * int.from_bytes(columns, "big")
+        # A fill byte (0xFF) may stand before a marker; every other segment tells its length.
+        place += 1 if kind == 0xFF else 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+    return 0
 
 
 def _decoded(content: bytes, mode: int) -> Picture:

@@ -55,6 +55,7 @@ class CStoreTransport:
         self._pairs: list[_Pair] = []
         self._association: Association | None = None
         self._named = ""
+        self._answered = False
 
     def send(self, content: bytes, object_uid: str) -> Receipt:
         """Send one object; see `Transport.send` for what it returns and raises."""
@@ -95,6 +96,9 @@ class CStoreTransport:
 
     def _associate(self) -> Association:
         host, port, ae_title = self._peer
+        if not self._answered:
+            self._knock()
+        self._answered = False
         contexts = [build_context(sop_class, syntax) for sop_class, syntax in self._pairs]
         handlers: list[Any] = [
             (evt.EVT_CONN_OPEN, self._watch_flow),
@@ -103,10 +107,9 @@ class CStoreTransport:
         association = self._ae.associate(
             host, port, contexts=contexts, ae_title=ae_title, evt_handlers=handlers
         )
-        if association.is_established:
-            return association
-        if association.rejected_contexts:
-            return association  # answered, took none of the kinds: `_require_accepted` says so
+        if association.is_established or association.rejected_contexts:
+            self._answered = True
+            return association  # a peer that took none of the kinds: see `_require_accepted`
         answer = association.acceptor.primitive
         if association.is_rejected and answer is not None and answer.result != _TRANSIENT:
             raise PeerRefusedError(
@@ -115,6 +118,18 @@ class CStoreTransport:
                 code=DENIED,
             )
         raise PeerUnreachableError(f"{ae_title} does not answer.")
+
+    def _knock(self) -> None:
+        """Open and close a connection to a peer that is not known to answer.
+
+        Without a link this is the state of every day, and pynetdicom leaves the socket of a
+        connection that failed to the garbage collector.
+        """
+        host, port, ae_title = self._peer
+        try:
+            socket.create_connection((host, port), self._timeout_s).close()
+        except OSError as error:
+            raise PeerUnreachableError(f"{ae_title} does not answer.") from error
 
     def _watch_flow(self, event: evt.Event) -> None:
         """Let the kernel end a flow whose bytes nobody acknowledges (RFC 5482)."""
