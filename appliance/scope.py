@@ -29,6 +29,8 @@ _MODALITIES = {
 }
 # A picture without a header, or one whose header says nothing of its kind.
 _SILENT = {None, "", "OT", "SC"}
+# What machines write for the Standard's CHEST (PS3.16, CID 4).
+_SYNONYMS = {"THORAX": "CHEST", "LUNG": "CHEST", "LUNGS": "CHEST"}
 _LATERAL = {"LL", "RL", "LATERAL", "LAT"}
 
 
@@ -134,7 +136,7 @@ def _check_kind(header: Header, use: IntendedUse) -> Reason | None:
 
 
 def _names_one_of(text: str, words: Sequence[str]) -> bool:
-    found = set(re.split(r"[^A-Z]+", text.upper()))
+    found = {_SYNONYMS.get(word, word) for word in re.split(r"[^A-Z]+", text.upper())}
     return any(word.upper() in found for word in words)
 
 
