@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from appliance.domain import Explanation
+from appliance.report.overlay import (
+    EVIDENCE_FLOOR,
+    as_bgr,
+    blend,
+    film_png,
+    fitted,
+    heat_png,
+    overlay_png,
+    ramp,
+)
+from tests.report import samples
+
+
+def decode(png: bytes) -> np.ndarray:
+    picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(rgb[None].astype(np.float32) / 255, cv2.COLOR_RGB2Lab)[0, :, 0]
+
+
+def test_the_ramp_is_perceptually_even_and_survives_greyscale() -> None:
+    light = lightness(ramp())
+    steps = np.diff(light[::16])
+    assert steps.min() > 0.6 * steps.mean()
+    assert steps.max() < 1.4 * steps.mean()
+    grey = cv2.cvtColor(ramp()[None], cv2.COLOR_RGB2GRAY)[0].astype(int)
+    assert np.all(np.diff(grey[::4]) > 0)
+
+
+def test_the_film_is_kept_exactly_up_to_the_longest_side() -> None:
+    pixels = samples.film(300, 200)
+    assert np.array_equal(decode(film_png(pixels)), pixels)
+    colour = np.dstack([pixels, pixels // 2, 255 - pixels])
+    assert np.array_equal(decode(film_png(colour))[..., ::-1], colour)
+    assert decode(film_png(pixels, max_side=100)).shape == (100, 67)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((4, 4), np.uint16), np.zeros((4, 4, 4), np.uint8), np.zeros(4, np.uint8)],
+)
+def test_what_is_no_picture_is_a_fault_of_the_caller(pixels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="picture"):
+        film_png(pixels)
+
+
+def test_the_heat_lies_where_the_evidence_is() -> None:
+    picture = decode(heat_png(samples.explanation(), 1000, 900))
+    assert picture.shape == (1000, 900, 4)
+    opacity = picture[..., 3]
+    assert opacity[611, 650] >= 0.5 * 255  # the middle of cell (5, 6)
+    assert opacity[100, 100] == 0
+    y, x = np.nonzero(opacity)
+    assert abs(y.mean() - 611) < 25
+    assert abs(x.mean() - 650) < 25
+
+
+def test_no_evidence_is_no_colour() -> None:
+    for top in (0, int(EVIDENCE_FLOOR * 255) - 1):
+        assert not decode(heat_png(samples.explanation(top), 500, 400))[..., 3].any()
+
+
+def test_evidence_everywhere_has_no_hole() -> None:
+    full = Explanation("x", np.full((7, 7), 255, np.uint8))
+    assert decode(heat_png(full, 200, 200))[..., 3].min() > 100
+
+
+def test_the_contour_runs_at_half_of_the_maximum() -> None:
+    picture = decode(heat_png(samples.explanation(200), 900, 900))
+    line = np.all(picture[..., :3] > 235, axis=2) & (picture[..., 3] == 255)
+    assert line.any()
+    y, x = np.nonzero(line)
+    distance = np.hypot(y - 550, x - 650) / 100  # cells; half is at sqrt(2.4 ln 2) = 1.29
+    assert 1.1 < distance.mean() < 1.6
+    assert distance.std() < 0.15
+
+
+@given(
+    hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24)),
+    st.integers(min_value=1, max_value=400),
+    st.integers(min_value=1, max_value=400),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_grid_over_any_film(heat: np.ndarray, rows: int, columns: int) -> None:
+    picture = decode(heat_png(Explanation("x", heat), rows, columns, max_side=128))
+    assert picture.shape == (*fitted(rows, columns, 128), 4)
+    if heat.max() <= EVIDENCE_FLOOR * 255:
+        assert not picture[..., 3].any()
+
+
+@given(st.integers(1, 10_000), st.integers(1, 10_000), st.integers(1, 4096))
+def test_fitted_keeps_the_aspect(rows: int, columns: int, side: int) -> None:
+    small_rows, small_columns = fitted(rows, columns, side)
+    assert 1 <= small_rows <= min(rows, side)
+    assert 1 <= small_columns <= min(columns, side)
+    scale = min(1.0, side / max(rows, columns))
+    assert abs(small_rows - rows * scale) <= 1
+    assert abs(small_columns - columns * scale) <= 1
+
+
+def test_the_overlay_leaves_the_film_alone_where_there_is_no_evidence() -> None:
+    pixels = samples.film(1000, 900)
+    blended = decode(overlay_png(pixels, samples.explanation()))
+    assert blended.shape == (1000, 900, 3)
+    assert np.array_equal(blended[:300, :300], as_bgr(pixels)[:300, :300])
+    assert np.ptp(blended[611, 650].astype(int)) > 40  # coloured in the middle
+    assert decode(overlay_png(samples.film(3000, 10), samples.explanation())).shape[0] == 2048
+
+
+def test_a_heat_map_of_another_size_is_brought_to_the_film() -> None:
+    film = as_bgr(samples.film(100, 80))
+    heat = np.zeros((50, 40, 4), np.uint8)
+    assert np.array_equal(blend(film, heat), film)
+    heat[..., 3] = 255
+    assert not blend(film, heat).any()
+
+
+@pytest.mark.bench
+def test_a_film_and_its_heat_map_take_sixty_milliseconds() -> None:
+    noise = np.random.default_rng(0).normal(0, 3, (2000, 1800))
+    pixels = np.clip(samples.film(2000, 1800) + noise, 0, 255).astype(np.uint8)
+    best = 1.0
+    for _ in range(5):
+        started = time.perf_counter()
+        film_png(pixels)
+        heat_png(samples.explanation(), 2000, 1800)
+        best = min(best, time.perf_counter() - started)
+    assert best < 0.060
