@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 8.0
-_RESTART_MIN_S = 0.5
+_RESTART_MIN_S = 0.2
 _RESTART_MAX_S = 30.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -46,7 +46,6 @@ class Role:
 class _Child:
     role: Role
     process: subprocess.Popen[bytes]
-    started_at: float
     restart_at: float | None = None
     backoff_s: float = _RESTART_MIN_S
     ready: str | None = None
@@ -57,8 +56,8 @@ class _Child:
 class Supervisor:
     """Keeps the processes of `roles` alive until it is told to stop.
 
-    A crash of one stops no other: it is started again, after a pause that grows with each early
-    death. When the supervisor itself is killed, the kernel ends its children (PR_SET_PDEATHSIG).
+    A crash of one stops no other: it is started again, at once when it had accepted work, after a
+    growing pause while it dies before that. When the supervisor itself is killed, the kernel ends its children (PR_SET_PDEATHSIG).
     """
 
     def __init__(self, roles: Sequence[Role]) -> None:
@@ -96,7 +95,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Watch the processes until `stop` is called or a signal asks for the end."""
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(0.1):
             for name in tuple(self._children):
                 self._watch(name)
 
@@ -109,11 +108,13 @@ class Supervisor:
                 again.backoff_s = child.backoff_s
                 self._children[name] = again
             return
+        if child.ready is None and select.select([child.ready_fd], [], [], 0)[0]:
+            _read(child)
         status = child.process.poll()
         if status is None:
             return
-        early = now - child.started_at < _RESTART_MAX_S
-        child.backoff_s = min(child.backoff_s * 2, _RESTART_MAX_S) if early else _RESTART_MIN_S
+        grown = min(child.backoff_s * 2, _RESTART_MAX_S)
+        child.backoff_s = grown if child.ready is None else _RESTART_MIN_S
         child.restart_at = now + child.backoff_s
         _close(child)
         _LOG.warning("%s ended with %s; again in %.1f s", name, status, child.backoff_s)
@@ -160,7 +161,7 @@ def _spawn(role: Role) -> _Child:
         preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
     )
     os.close(write_fd)
-    return _Child(role, process, time.monotonic(), ready_fd=read_fd)
+    return _Child(role, process, ready_fd=read_fd)
 
 
 def _die_with_parent() -> None:

@@ -17,7 +17,7 @@ from appliance.domain import (
     Reason,
     SystemReport,
 )
-from appliance.worklist import Overview, OutboxCount
+from appliance.worklist import OutboxCount, Overview
 from tests.records import read, without_numbers
 
 NOW = 1_800_000_000.0
@@ -74,7 +74,13 @@ def test_a_finding_is_a_word_a_number_and_its_operating_point():
 
 @pytest.mark.parametrize(
     ("probability", "word"),
-    [(0.0, "unlikely"), (0.2, "possible"), (0.5, "likely"), (0.8, "very likely"), (1, "very likely")],
+    [
+        (0.0, "unlikely"),
+        (0.2, "possible"),
+        (0.5, "likely"),
+        (0.8, "very likely"),
+        (1, "very likely"),
+    ],
 )
 def test_the_bounds_of_the_words(probability, word):
     assert terminal.probability_word(probability) == word

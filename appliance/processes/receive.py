@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from appliance.errors import InstallError
 from appliance.ingest.scp import Receiver
 from appliance.processes.process import Process, beat, main
 from appliance.wiring.settings import join_address
@@ -17,18 +18,26 @@ def work(process: Process) -> None:
     """Receive until the process shall end."""
     process.files.remove_leftovers(_LEFTOVER_AGE_S, time.time())
     config, store = process.config, process.store
+    station = config.station
     receiver = Receiver(
         build_admitter(config, process.data, store, process.files).admit,
-        ae_title=config.station.ae_title,
-        host=config.station.dicom_host,
-        port=config.station.dicom_port,
+        ae_title=station.ae_title,
+        host=station.dicom_host,
+        port=station.dicom_port,
         associations=config.limits.associations,
     )
-    address = join_address(*receiver.start())
+    try:
+        address = join_address(*receiver.start())
+    except OSError as error:
+        asked = join_address(station.dicom_host, station.dicom_port)
+        raise InstallError(
+            f"DICOM cannot be received at {asked}: {error.strerror}. Stop the program that uses "
+            "this port, or give --dicom HOST:PORT."
+        ) from error
     process.ready(address)
     try:
         while not process.stop.is_set():
-            beat(store, "receive", f"{config.station.ae_title} {address}")
+            beat(store, "receive", f"{station.ae_title} {address}")
             process.stop.wait(_BEAT_S)
     finally:
         receiver.stop()

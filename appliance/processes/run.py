@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -53,9 +54,9 @@ def _roles(options: Options, config: Config, data: Path) -> list[Role]:
     if options.config is not None:
         common += ["--config", str(options.config)]
     station = config.station
-    dicom = ["--dicom", join_address(station.dicom_host, station.dicom_port)]
+    dicom = ["--dicom", _settled(station.dicom_host, station.dicom_port)]
     dicom += ["--ae-title", station.ae_title]
-    web = ["--web", join_address(station.web_host, station.web_port)]
+    web = ["--web", _settled(station.web_host, station.web_port)]
     python = [sys.executable, "-m"]
     return [
         Role("web", (*python, "web", *common, *web)),
@@ -63,6 +64,16 @@ def _roles(options: Options, config: Config, data: Path) -> list[Role]:
         Role("worker", (*python, "appliance.processes.worker", *common)),
         Role("courier", (*python, "appliance.processes.courier", *common)),
     ]
+
+
+def _settled(host: str, port: int) -> str:
+    """Return the address; for port 0 one that is free now and stays the same after a restart."""
+    if port == 0:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.bind((host, 0))
+            port = probe.getsockname()[1]
+    return join_address(host, port)
 
 
 @contextmanager

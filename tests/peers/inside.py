@@ -23,16 +23,17 @@ from tests.sync.seeds import rows
 
 
 def transport(target: dict[str, str]) -> Transport:
+    timeout_s = float(target.get("timeout_s", "5"))
     if target["kind"] == "stow":
         return StowTransport(
-            target["url"], user=target["user"], password=target["password"], timeout_s=5
+            target["url"], user=target["user"], password=target["password"], timeout_s=timeout_s
         )
     return CStoreTransport(
         "127.0.0.1",
         int(target["port"]),
         called_ae_title=target["ae_title"],
         calling_ae_title="WAYPOST",
-        timeout_s=5,
+        timeout_s=timeout_s,
     )
 
 

@@ -43,6 +43,11 @@ class Namespace:
         command = ["ip", "-n", self.name, "link", "set", "lo", state]
         subprocess.run(command, check=True)
 
+    def slow_down(self, rate: str) -> None:
+        """Make every packet pass a token bucket; `rate` as tc writes it, ``8mbit``."""
+        shape = ["root", "tbf", "rate", rate, "burst", "64kb", "latency", "400ms"]
+        subprocess.run(["tc", "-n", self.name, "qdisc", "add", "dev", "lo", *shape], check=True)
+
     def start(self, *command: str, log: Path) -> None:
         with log.open("wb") as output:
             process = subprocess.Popen([*self.enter, *command], stdout=output, stderr=output)

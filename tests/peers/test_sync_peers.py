@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,21 @@ needs_orthanc = pytest.mark.skipif(
 needs_storescp = pytest.mark.skipif(
     shutil.which("storescp") is None, reason="storescp (DCMTK) is not here"
 )
+needs_tc = pytest.mark.skipif(shutil.which("tc") is None, reason="tc (iproute2) is not here")
 USER, PASSWORD = "box", "secret"
 HTTP = "http://127.0.0.1:18042"
 STOW = {"kind": "stow", "url": f"{HTTP}/dicom-web", "user": USER, "password": PASSWORD}
 CSTORE = {"kind": "cstore", "port": 14242, "ae_title": "HUB"}
 
 
-def filled_box(folder: Path, *, syntax: str = builders.EXPLICIT) -> tuple[Path, str]:
+def filled_box(
+    folder: Path, *, syntax: str = builders.EXPLICIT, rows: int = 600, columns: int = 480
+) -> tuple[Path, str]:
     """Keep a film with a reading and an outbox; return the folder and the result's UID."""
     box = Box(folder / "box")
-    film = builders.make_cr(rows=600, columns=480, transfer_syntax=syntax, StudyDate="20261124")
+    film = builders.make_cr(
+        rows=rows, columns=columns, transfer_syntax=syntax, StudyDate="20261124"
+    )
     kept = box.keep(film, "application/dicom", sop_class_uid=builders.CR, patient_id="P1")
     result = result_uid(UID, box.read())
     seed_item(box.store, UID, instance_id=kept)
@@ -155,3 +162,26 @@ def test_an_encoding_that_the_peer_does_not_take_is_a_dead_letter(
     assert sent[result] == ["delivered", None]
     assert sent[UID][0] == "dead"
     assert "does not take this kind" in sent[UID][1]
+
+
+@needs_orthanc
+@needs_tc
+@pytest.mark.slow
+@pytest.mark.parametrize("target", [CSTORE, STOW], ids=["cstore", "stow"])
+def test_a_film_may_take_longer_than_the_timeout_and_a_cut_is_found_by_it(
+    namespace: Namespace, tmp_path: Path, target: dict[str, Any]
+) -> None:
+    folder, result = filled_box(tmp_path, rows=1600, columns=1600)
+    start_orthanc(namespace, tmp_path)
+    namespace.slow_down("8mbit")  # the film takes five seconds
+    cut = threading.Timer(4.5, namespace.link, ["down"])  # two of them after the start of Python
+    cut.start()
+    started = time.monotonic()
+    waiting = namespace.drain(folder, **target, timeout_s=2, seconds=1)
+    cut.join()
+    assert waiting[UID][0] == "ready"
+    assert time.monotonic() - started < 20
+    namespace.link("up")
+    sent = namespace.drain(folder, **target, timeout_s=2, seconds=40)
+    assert {state for state, _ in sent.values()} == {"delivered"}
+    assert set(kept_by_orthanc(namespace)) == {UID, result}
