@@ -14,6 +14,7 @@ from pydicom.pixels.processing import apply_modality_lut, apply_voi, apply_windo
 
 from appliance.dicom.attributes import PARSER_FAULTS, number, text, value_of
 from appliance.domain import Reason
+from appliance.errors import DecodeError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,6 +64,11 @@ def to_display(
         uint8, shape (rows, columns); 0 is black, whatever the photometric interpretation.
     notes
         Whether the window in the file was not believed.
+
+    Raises
+    ------
+    DecodeError
+        The Modality LUT or the rescale values are damaged.
     """
     low, high = int(stored.min()), int(stored.max())
     inputs = np.arange(low, high + 1, dtype=np.int32)
@@ -96,11 +102,23 @@ def _values(stored: NDArray[Any], inputs: NDArray[np.int32], dataset: Dataset) -
         count[padding] = 0
     else:
         padding[:] = False
+    return _Values(count, _worth(inputs, dataset), padding)
+
+
+def _worth(inputs: NDArray[np.int32], dataset: Dataset) -> NDArray[np.float64]:
+    # The Standard knows 8 and 16 bits here (PS3.3 C.11.1.1.1); 10 and 12 are met, in 16.
+    bits = 8
     try:
+        for item in value_of(dataset, "ModalityLUTSequence") or ():
+            bits = 8 if item.LUTDescriptor[2] <= bits else 16
+            item.LUTDescriptor = [*item.LUTDescriptor[:2], bits]
         worth = apply_modality_lut(inputs, dataset)
-    except PARSER_FAULTS:
-        worth = inputs
-    return _Values(count, np.asarray(worth, dtype=np.float64), padding)
+    except PARSER_FAULTS as error:
+        # Shown without it, the image might be inverted.
+        raise DecodeError(
+            "The image's modality table or rescale values are damaged. Send it again."
+        ) from error
+    return np.asarray(worth, dtype=np.float64)
 
 
 def _signed(dataset: Dataset, keyword: str) -> int | None:
@@ -180,7 +198,9 @@ def _hides(shown: NDArray[np.uint8], values: _Values, inputs: NDArray[np.int32])
     inner[[present[0], present[-1]]] = 0
     if max(inner[shown == 0].sum(), inner[shown == 255].sum()) >= _CLIPPED_SHARE * total:
         return True
-    low, high = _quantiles(shown.astype(np.float64), values.count)
+    if not inner.any():
+        return False
+    low, high = _quantiles(shown.astype(np.float64), inner)
     return abs(high - low) < _LEAST_RANGE * 255
 
 

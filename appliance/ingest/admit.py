@@ -21,7 +21,7 @@ from appliance.domain import (
     Source,
     StoredInstance,
 )
-from appliance.errors import DiskFullError, RefusedError, StorageError
+from appliance.errors import DiskFullError, ReadingError, RefusedError, StorageError
 from appliance.store import instances
 from appliance.store.instances import NewInstance
 
@@ -172,11 +172,10 @@ class Admitter:
 
     def _is_same(self, known: StoredInstance, content: bytes) -> bool:
         try:
-            kept = self._files.read(known.sha256)
-        except StorageError:
-            # The kept file is damaged: the new one is not thrown away for its sake.
+            return self._same_content(self._files.read(known.sha256), content)
+        except (StorageError, RefusedError, ReadingError):
+            # The kept file is damaged, or one of them does not decode: neither is thrown away.
             return False
-        return self._same_content(kept, content)
 
     def _insert(self, arrival: Arrival, new: NewInstance) -> Admission | None:
         """Keep file and row; None when somebody else was first."""
