@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from appliance.cli import main
 from tests.builders import make_cr, make_png, make_us
+from tests.models import manifest
 
 
 @pytest.fixture
@@ -79,7 +82,6 @@ def test_a_model_that_is_not_here_is_said_in_a_sentence(waypost, chest):
 
 
 def test_a_picture_is_read_and_what_is_unknown_is_said(waypost, tmp_path):
-    import numpy as np
 
     path = tmp_path / "film.png"
     ramp = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
@@ -116,9 +118,6 @@ def test_check_passes_here(waypost):
 
 
 def test_models_are_listed_and_verified(waypost, tmp_path, monkeypatch):
-    import shutil
-
-    from tests.models import manifest
 
     facts = lines(waypost("models", "list", "--json"))
     assert {"id": "cxr-pneumonia", "state": "whole"}.items() <= facts[0].items()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,6 @@ def test_a_film_far_below_the_operating_point_is_read_and_routine():
 
 
 def test_between_the_bounds_no_number_leaves(monkeypatch):
-    from dataclasses import replace
 
     rule = replace(manifest().abstention[0], lower=0.3, upper=0.7)
     unsure = replace(manifest(), abstention=(rule,))
@@ -101,7 +101,6 @@ def test_an_engine_that_fails_is_a_failed_reading():
 
 
 def test_an_unfit_film_is_refused_with_the_reasons_and_the_values():
-    from dataclasses import replace
 
     blank = replace(FILM, pixels=np.full((400, 400), 7, np.uint8))
     reading, _ = pipeline(image=blank).read(b"film")

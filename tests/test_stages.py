@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -82,7 +84,6 @@ CHEST = Header(
 
 
 def with_(**changes) -> Header:
-    from dataclasses import replace
 
     return replace(CHEST, **changes)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -73,16 +73,16 @@ class Running:
 
 def children(parent: int) -> Iterator[tuple[int, str]]:
     """Yield the pid and role of each direct child of the supervisor."""
-    for entry in os.listdir("/proc"):
-        if not entry.isdecimal():
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
             continue
         with contextlib.suppress(OSError):
-            stat = Path(f"/proc/{entry}/stat").read_text().rsplit(") ", 1)[1].split()
+            stat = (entry / "stat").read_text().rsplit(") ", 1)[1].split()
             if int(stat[1]) != parent:
                 continue
-            words = Path(f"/proc/{entry}/cmdline").read_text().split("\0")
+            words = (entry / "cmdline").read_text().split("\0")
             if "-m" in words:
-                yield int(entry), words[words.index("-m") + 1].rsplit(".", 1)[-1]
+                yield int(entry.name), words[words.index("-m") + 1].rsplit(".", 1)[-1]
 
 
 @contextlib.contextmanager
@@ -109,6 +109,12 @@ def running(data: Path, *options: str, config: str = "") -> Iterator[Running]:
             process.stdout.close()
 
 
+def _listens(host: str, port: int) -> bool:
+    """Look first: pynetdicom leaks the socket of a refused connection."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 def send(
     appliance: Running,
     contents: Sequence[bytes],
@@ -120,6 +126,8 @@ def send(
     datasets = [dcmread(DicomBytesIO(content)) for content in contents]
     pairs = {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets}
     contexts = [build_context(abstract, [transfer]) for abstract, transfer in sorted(pairs)]
+    if not _listens(appliance.host, appliance.port):
+        return [None] * len(datasets)
     ae = ApplicationEntity(ae_title="ROOM1")
     association = ae.associate(appliance.host, appliance.port, contexts, ae_title=ae_title)
     if not association.is_established:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from appliance.errors import StorageError
+from appliance.errors import DiskFullError, StorageError
 from appliance.store import instances
 from appliance.store.database import Store
 from tests.records import new_instance
@@ -20,9 +20,13 @@ def test_pragmas_are_the_durable_ones(store):
 
 
 def test_a_transaction_that_fails_leaves_nothing(store):
-    with pytest.raises(ZeroDivisionError), store.transaction() as db:
-        instances.insert(db, new_instance("1.2.3"), now=1.0)
-        _ = 1 / 0
+    def fail() -> None:
+        with store.transaction() as db:
+            instances.insert(db, new_instance("1.2.3"), now=1.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with store.read() as db:
         assert instances.by_sop_instance_uid(db, "1.2.3") is None
 
@@ -64,13 +68,17 @@ def test_data_version_sees_the_commit_of_another(tmp_path):
 
 
 def test_sqlite_full_is_a_full_disk(store):
-    from appliance.errors import DiskFullError
 
     with store.read() as db:
         pages = db.execute("pragma page_count").fetchone()[0]
         db.execute(f"pragma max_page_count = {pages}")
-    with pytest.raises(DiskFullError), store.transaction() as db:
-        for number in range(2000):
-            instances.insert(db, new_instance(f"1.2.{number}"), now=1.0)
+
+    def fill() -> None:
+        with store.transaction() as db:
+            for number in range(2000):
+                instances.insert(db, new_instance(f"1.2.{number}"), now=1.0)
+
+    with pytest.raises(DiskFullError):
+        fill()
     with store.read() as db:
         assert instances.counts(db)["arrived"] == 0

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import sqlite3
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -86,7 +89,6 @@ def test_a_reading_comes_back_but_for_what_is_not_kept(store, reading):
 
 
 def test_one_job_has_one_reading(store):
-    import sqlite3
 
     admit(store, "1.2.3")
     with store.transaction() as db:
@@ -141,8 +143,6 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        import tempfile
-        from pathlib import Path
 
         self.folder = tempfile.TemporaryDirectory()
         self.store = Store(Path(self.folder.name) / "o.db")
