@@ -87,6 +87,7 @@ class Receiver:
             block=False,
             evt_handlers=[
                 (evt.EVT_CONN_OPEN, _send_at_once),
+                (evt.EVT_CONN_CLOSE, _free_the_place),
                 (evt.EVT_PDU_RECV, _bound_message),
                 (evt.EVT_C_STORE, self._on_store),
             ],
@@ -166,6 +167,16 @@ def _send_at_once(event: Any) -> None:
     connection = event.assoc.dul.socket.socket
     if connection is not None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _free_the_place(event: Any) -> None:
+    """End an association whose peer left before it asked for one.
+
+    The toolkit would go on waiting for the request for its whole timeout, and a port scan would
+    take every place meanwhile.
+    """
+    if event.assoc.requestor.primitive is None:
+        event.assoc.dul.to_user_queue.put(None)
 
 
 def _bound_message(event: Any) -> None:

@@ -89,7 +89,8 @@ WITHOUT_HEADER = {"GH227.dcm", "no_meta.dcm"}
 # The same film by different encodings.
 SAME_FILMS = (
     ("RG3_J2KR.dcm", "RG3_JLSL.dcm"),
-    ("US1_UNCI.dcm", "US1_J2KR.dcm"),
+    ("US1_UNCI.dcm", "US1_J2KI.dcm"),
+    ("US1_RLE.dcm", "US1_J2KR.dcm"),
     ("OBXXXX1A.dcm", "OBXXXX1A_expb.dcm"),
 )
 
