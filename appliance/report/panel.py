@@ -43,6 +43,8 @@ _UNSURE: Colour = (232, 184, 96)
 _UNFIT: Colour = (186, 170, 240)
 _FAILED: Colour = (170, 182, 188)
 
+_READ: Colour = (124, 203, 155)
+
 _WORD_BELOW = ((20, "unlikely"), (50, "possible"), (80, "likely"), (101, "very likely"))
 
 
@@ -55,13 +57,13 @@ class _Line:
     colour: Colour = _TEXT
     bold: bool = False
     gap: int = 6
-    kind: Literal["text", "bar", "legend", "rule", "mark"] = "text"
+    kind: Literal["text", "bar", "legend", "rule", "mark", "state"] = "text"
     finding: Finding | None = None
 
     @property
     def height(self) -> int:
         """Pixels that the row takes, without its gap."""
-        fixed = {"bar": 34, "legend": 30, "rule": 1, "mark": 34}
+        fixed = {"bar": 34, "legend": 30, "rule": 1, "mark": 34, "state": 0}
         return fixed.get(self.kind, round(30 * self.size) + 4)
 
 
@@ -93,7 +95,7 @@ def draw_sheet(
     """
     reading = stored.reading
     shows_heat = heat is not None and film is not None and reading.state is ReadingState.READ
-    top = [*_heading(), *_result(reading)]
+    top = [*_heading(reading), *_result(reading)]
     if shows_heat:
         top += [
             _Line("where the model looked", 0.42, _QUIET, gap=20),
@@ -133,11 +135,24 @@ def signs_of(finding: Finding) -> str:
     return lower if lower.startswith("signs of") else f"signs of {lower}"
 
 
-def _heading() -> list[_Line]:
+def _heading(reading: Reading) -> list[_Line]:
+    word, colour = _state(reading)
     return [
+        _Line(word, 0.5, colour, bold=True, gap=0, kind="state"),
         _Line("the box's reading", 0.58, _STRONG, bold=True, gap=0, kind="mark"),
         _Line(kind="rule", gap=10),
     ]
+
+
+def _state(reading: Reading) -> tuple[str, Colour]:
+    """Return the word and the colour of a state; `_draw_state` gives it its shape."""
+    if reading.state is ReadingState.READ:
+        is_urgent = any(finding.positive for finding in reading.findings)
+        return ("urgent", _URGENT) if is_urgent else ("read", _READ)
+    return {
+        ReadingState.ABSTAINED: ("not sure", _UNSURE),
+        ReadingState.REFUSED: ("not fit to read", _UNFIT),
+    }.get(reading.state, ("failed", _FAILED))
 
 
 def _result(reading: Reading) -> list[_Line]:
@@ -183,7 +198,7 @@ def _origin(stored: StoredReading, software_version: str, intended_use: str) -> 
             ("engine", model.backend),
         ]
     facts += [
-        ("read", stored.created_at.strftime("%Y-%m-%d %H:%M UTC")),
+        ("date", stored.created_at.strftime("%Y-%m-%d %H:%M UTC")),
         ("software", f"Waypost {software_version}"),
     ]
     lines = [_Line(kind="rule", gap=0)]
@@ -219,6 +234,8 @@ def _draw(panel: Picture, lines: Sequence[_Line], top: int) -> None:
             _draw_legend(panel, top)
         elif line.kind == "rule":
             cv2.line(panel, (_MARGIN, top), (_MARGIN + _INNER, top), _RULE, 1)
+        elif line.kind == "state":
+            _draw_state(panel, line, top)
         elif line.kind == "mark":
             _draw_mark(panel, top)
             _write(panel, line, (_MARGIN + 34, top + 24))
@@ -254,6 +271,25 @@ def _draw_mark(panel: Picture, top: int) -> None:
     arm = [(left, top + 6), (left + 19, top + 6), (left + 25, top + 11)]
     arm += [(left + 19, top + 16), (left, top + 16)]
     cv2.fillPoly(panel, [np.array(arm, np.int32)], _FILL, cv2.LINE_AA)
+
+
+def _draw_state(panel: Picture, line: _Line, top: int) -> None:
+    """Write the state at the right of the heading, behind its shape: never colour alone."""
+    left = _MARGIN + _INNER - _width(line.text, line.size, bold=True)
+    _write(panel, line, (left, top + 24))
+    x, y = left - 15, top + 18
+    if line.text in {"urgent", "not sure"}:
+        triangle = [(x, y - 7), (x + 8, y + 6), (x - 8, y + 6)]
+        diamond = [(x, y - 8), (x + 7, y), (x, y + 8), (x - 7, y)]
+        corners = triangle if line.text == "urgent" else diamond
+        cv2.fillPoly(panel, [np.array(corners, np.int32)], line.colour, cv2.LINE_AA)
+    elif line.text == "read":
+        cv2.circle(panel, (x, y), 6, line.colour, cv2.FILLED, cv2.LINE_AA)
+    elif line.text == "failed":
+        cv2.line(panel, (x - 5, y - 5), (x + 5, y + 5), line.colour, 2, cv2.LINE_AA)
+        cv2.line(panel, (x - 5, y + 5), (x + 5, y - 5), line.colour, 2, cv2.LINE_AA)
+    else:
+        cv2.rectangle(panel, (x - 6, y - 6), (x + 6, y + 6), line.colour, 2)
 
 
 def _write(panel: Picture, line: _Line, origin: tuple[int, int]) -> None:

@@ -55,7 +55,8 @@ class Courier:
     load
         Makes an item's bytes; a `RefusedError` from it means that there are none to be made.
     owner
-        Name for the leases; one of a kind among running couriers.
+        Name for the leases, ``courier-`` and something of this process. One courier runs on a
+        box: `run` takes back the leases of the one before it.
     clock
         Seconds since the epoch.
     random
@@ -83,12 +84,14 @@ class Courier:
         self._random = random
         self._lease_s = lease_s
         self._links = {target: _Link() for target in transports}
+        self._has_begun = False
         self._beaten_at: float | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Drain whenever something is due, until `stop` is set."""
         while not stop.is_set():
             try:
+                self._take_over()
                 self._beat()
                 delivered = self.run_once(stop)
             except StorageError as error:  # nothing is lost: what was sent is sent again
@@ -172,6 +175,14 @@ class Courier:
                 due_at = now + policy.delay_s(item.tries, self._random())
                 outbox.postpone(db, item, self._owner, due_at, why)
         _log.warning("Item %d not delivered to %s: %s", item.id, item.target, why)
+
+    def _take_over(self) -> None:
+        """Take back, once, what a courier that was killed had in hand."""
+        if self._has_begun:
+            return
+        with self._store.transaction() as db:
+            outbox.release_owner(db, self._owner.partition("-")[0])
+        self._has_begun = True
 
     def _beat(self) -> None:
         now = self._clock()

@@ -254,6 +254,35 @@ def test_a_drawing_that_is_none_is_no_image() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("read", "word"),
+    [
+        (samples.reading(), "urgent"),
+        (samples.reading(findings=(samples.finding(0.1),)), "read"),
+        (samples.reading(findings=(), measurements=()), "read"),
+        (samples.reading(ReadingState.ABSTAINED), "not sure"),
+        (samples.reading(ReadingState.REFUSED), "not fit to read"),
+        (samples.reading(ReadingState.FAILED), "failed"),
+    ],
+)
+def test_each_state_has_its_word_beside_the_heading(pen: Pen, read: Reading, word: str) -> None:
+    build(read)
+    assert pen.texts[0] == word
+
+
+def luminance(colour: tuple[int, int, int]) -> float:
+    share = [c / 255 / 12.92 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+    return 0.2126 * share[0] + 0.7152 * share[1] + 0.0722 * share[2]
+
+
+@pytest.mark.parametrize(
+    "name", ["_TEXT", "_STRONG", "_QUIET", "_URGENT", "_UNSURE", "_UNFIT", "_FAILED", "_READ"]
+)
+def test_all_text_has_contrast(name: str) -> None:
+    text, ground = luminance(getattr(panel, name)), luminance(panel._GROUND)
+    assert (text + 0.05) / (ground + 0.05) >= 4.5
+
+
 # Uploaded pictures
 
 

@@ -205,6 +205,39 @@ def test_what_is_no_dicom_is_refused_before_it_is_sent(store_scp: StorePeer) -> 
     assert store_scp.associations == 0
 
 
+def test_a_data_set_that_cannot_be_encoded_is_refused(
+    store_scp: StorePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("Failed to encode the supplied dataset")
+
+    transport = cstore(store_scp)
+    transport.send(builders.make_cr(), "1.2.3.4.5")
+    monkeypatch.setattr(transport._association, "send_c_store", fail)
+    with pytest.raises(PeerRefusedError) as caught:
+        transport.send(builders.make_cr(), "1.2.3.4.5")
+    assert caught.value.code == REFUSED
+    transport.close()
+
+
+def test_a_peer_that_goes_between_two_sends_is_unreachable_then_found_again(
+    store_scp: StorePeer,
+) -> None:
+    transport = cstore(store_scp)
+    transport.send(builders.make_cr(), "1.2.3.4.5")
+    for association in store_scp.server.active_associations:
+        association.abort()
+    receipt = None
+    for _ in range(3):
+        try:
+            receipt = transport.send(builders.make_cr(), "1.2.3.4.5")
+        except PeerUnreachableError:
+            continue
+        break
+    assert receipt is not None
+    transport.close()
+
+
 def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
