@@ -227,8 +227,10 @@ class TrainingData:
 class SiteResult:
     """What was measured on one split of one site with the shipped CPU graph.
 
-    A figure that a site cannot give (it has one class only) is None. The last five compare with
-    the FP32 network on the same images.
+    Sensitivity and specificity are at the (first) operating point, over all images, abstained or
+    not. A figure that a site cannot give (it has one class only) is None. `fp32_auroc` to
+    `max_probability_change` compare with the FP32 network on the same images, the TensorRT figures
+    the TensorRT graph (run by ONNX Runtime) with the CPU graph.
     """
 
     data_set: str
@@ -245,6 +247,8 @@ class SiteResult:
     flips: Interval | None = None
     mean_probability_change: float | None = None
     max_probability_change: float | None = None
+    tensorrt_flips: Interval | None = None
+    tensorrt_mean_probability_change: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,10 +359,14 @@ def _check_sense(manifest: ModelManifest, path: Path) -> None:
     named = (*manifest.calibration, *manifest.operating_points, *manifest.abstention)
     for entry in named:
         if entry.output not in codes:
-            raise ManifestError(f"{path} speaks of output {entry.output!r}, which it does not list.")
+            raise ManifestError(
+                f"{path} speaks of output {entry.output!r}, which it does not list."
+            )
     for band in manifest.abstention:
         if not 0 <= band.lower <= band.upper <= 1:
-            raise ManifestError(f"{path}: the abstention bounds of {band.output!r} are not in order.")
+            raise ManifestError(
+                f"{path}: the abstention bounds of {band.output!r} are not in order."
+            )
     for point in manifest.operating_points:
         if not 0 < point.threshold < 1:
             raise ManifestError(f"{path}: the threshold {point.name!r} is not between 0 and 1.")

@@ -50,7 +50,8 @@ def prepare(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     if spec.exposure is not None:
         grey = stretch(grey, spec.exposure.low_percentile, spec.exposure.high_percentile)
     table = (np.arange(256, dtype=np.float32) / np.float32(255) - spec.mean) / spec.std
-    return table.astype(np.float32)[grey][np.newaxis, np.newaxis]
+    batch: NDArray[np.float32] = table.astype(np.float32)[grey][np.newaxis, np.newaxis]
+    return batch
 
 
 def squeeze(grey: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
@@ -93,7 +94,8 @@ def stretch(
     if high <= low:
         return grey
     table = np.rint((np.arange(256) - low) * (255.0 / (high - low)))
-    return np.clip(table, 0, 255).astype(np.uint8)[grey]
+    stretched: NDArray[np.uint8] = np.clip(table, 0, 255).astype(np.uint8)[grey]
+    return stretched
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

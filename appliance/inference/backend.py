@@ -1,0 +1,79 @@
+"""What an inference engine is to the appliance."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Backend", "Session"]
+
+
+class Session(Protocol):
+    """A loaded network."""
+
+    def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """Run the network once.
+
+        Parameters
+        ----------
+        batch
+            float32, contiguous, (n, channels, side, side).
+
+        Returns
+        -------
+        tuple[NDArray[np.float32], ...]
+            The graph's outputs in the graph's order.
+
+        Raises
+        ------
+        InferenceError
+            If the engine fails.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """An engine that can load a model package's graph.
+
+    Attributes
+    ----------
+    name
+        What a result names as its backend.
+    requires
+        For people: what must be there for this engine to run.
+    graph
+        File name of the package's graph that this engine takes.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def requires(self) -> str: ...
+
+    @property
+    def graph(self) -> str: ...
+
+    def is_available(self) -> str | None:
+        """Return None where the engine can run, else the reason why not, as a sentence."""
+        ...
+
+    def load(self, model_path: Path, threads: int) -> Session:
+        """Load a graph and run it once, so that the first patient does not wait for it.
+
+        Parameters
+        ----------
+        threads
+            CPU threads that one run may use, at least 1.
+
+        Raises
+        ------
+        BackendUnavailableError
+            If the engine cannot run here or does not take this graph.
+        """
+        ...

@@ -1,0 +1,156 @@
+"""A model that is ready to answer, and the proof that it answers here as where it was made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from appliance.domain import ModelRef
+from appliance.errors import InferenceError, ManifestError
+from appliance.inference import registry
+from appliance.manifest import GOLDEN_NAME
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from appliance.inference.backend import Backend, Session
+    from appliance.manifest import ModelManifest
+
+__all__ = ["GoldenCheck", "Prediction", "Predictor", "check_golden", "load_predictor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the network says of one image, before calibration.
+
+    Parameters
+    ----------
+    logits
+        float32 (outputs,), in the manifest's order.
+    cam
+        float32 (outputs, h, w) over the whole frame: the class activation map, whose mean plus a
+        constant is the logit.
+    """
+
+    logits: NDArray[np.float32]
+    cam: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenCheck:
+    """How far this engine's logits are from the package's golden ones."""
+
+    ok: bool
+    max_abs_difference: float
+    tolerance: float
+
+
+class Predictor:
+    """One model on one engine.
+
+    Parameters
+    ----------
+    session
+        The loaded graph, whose outputs are logits (n, outputs) and maps (n, outputs, h, w).
+    ref
+        What a result names.
+    outputs
+        How many outputs the manifest lists.
+    """
+
+    def __init__(self, session: Session, ref: ModelRef, *, outputs: int) -> None:
+        self._session = session
+        self._outputs = outputs
+        self.ref = ref
+
+    def predict(self, batch: NDArray[np.float32]) -> Prediction:
+        """Read one image.
+
+        Parameters
+        ----------
+        batch
+            float32 (1, 1, side, side) as `appliance.preprocess.prepare` makes it.
+
+        Raises
+        ------
+        InferenceError
+            If the engine fails, or answers with another shape or with a number that is none.
+        """
+        answer = self._session.run(batch)
+        if len(answer) != 2 or answer[0].shape != (1, self._outputs) or answer[1].ndim != 4:
+            raise InferenceError(
+                f"Model {self.ref.id} answered in another shape than its manifest says: install "
+                "the model package again."
+            )
+        logits, cam = answer[0][0], answer[1][0]
+        if not (np.isfinite(logits).all() and np.isfinite(cam).all()):
+            raise InferenceError(f"Model {self.ref.id} gave a number that is none on this image.")
+        return Prediction(logits=logits, cam=cam)
+
+
+def load_predictor(
+    manifest: ModelManifest, *, threads: int, backend: Backend | None = None
+) -> Predictor:
+    """Load a verified package on the best engine that can run here.
+
+    Parameters
+    ----------
+    threads
+        CPU threads that one run may use, at least 1.
+    backend
+        The engine to use instead of the registry's first that is available.
+
+    Raises
+    ------
+    BackendUnavailableError
+        If no engine can run here or it does not take the graph.
+    """
+    engine = backend if backend is not None else registry.choose()
+    session = engine.load(manifest.path(engine.graph), threads)
+    ref = ModelRef(
+        id=manifest.id, version=manifest.version, sha256=manifest.sha256, backend=engine.name
+    )
+    return Predictor(session, ref, outputs=len(manifest.outputs))
+
+
+def check_golden(predictor: Predictor, manifest: ModelManifest) -> GoldenCheck:
+    """Compare this engine's logits with the package's golden ones.
+
+    ``golden.npz`` holds ``inputs`` uint8 (n, side, side), drawn phantoms as the network would get
+    them before normalization, and ``logits`` float32 (n, outputs).
+
+    Raises
+    ------
+    ManifestError
+        If ``golden.npz`` is not what the manifest says.
+    InferenceError
+        If the engine fails.
+    """
+    inputs, expected = _golden(manifest)
+    spec = manifest.input
+    worst = 0.0
+    for image, logits in zip(inputs, expected, strict=True):
+        batch = (image.astype(np.float32) / np.float32(255) - spec.mean) / spec.std
+        answer = predictor.predict(batch.astype(np.float32)[np.newaxis, np.newaxis])
+        worst = max(worst, float(np.abs(answer.logits - logits).max()))
+    tolerance = manifest.golden.cpu_tolerance
+    return GoldenCheck(ok=worst <= tolerance, max_abs_difference=worst, tolerance=tolerance)
+
+
+def _golden(manifest: ModelManifest) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    path = manifest.path(GOLDEN_NAME)
+    try:
+        with np.load(path, allow_pickle=False) as vectors:
+            inputs, logits = vectors["inputs"], vectors["logits"]
+    except (OSError, KeyError, ValueError) as error:
+        raise ManifestError(
+            f"{path} cannot be read ({error}): install the model package again."
+        ) from error
+    side, n = manifest.input.side_px, manifest.golden.n
+    if inputs.shape != (n, side, side) or logits.shape != (n, len(manifest.outputs)):
+        raise ManifestError(
+            f"{path} does not hold what its manifest says: install the model package again."
+        )
+    return np.asarray(inputs, dtype=np.uint8), np.asarray(logits, dtype=np.float32)

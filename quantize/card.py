@@ -1,0 +1,150 @@
+"""The model card: every figure in it comes from the manifest, none is typed by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quantize.metrics import words
+
+if TYPE_CHECKING:
+    from appliance.manifest import ModelManifest, SiteResult
+
+
+def card(manifest: ModelManifest, notes: str) -> str:
+    """Write the card as Markdown.
+
+    Parameters
+    ----------
+    notes
+        What was tried and why, written by people, Markdown.
+    """
+    parts = (
+        f"# {manifest.title}: `{manifest.id}` {manifest.version}",
+        f"Licence of the weights: {manifest.licence}.",
+        _use(manifest),
+        _decisions(manifest),
+        _results(manifest),
+        _quantization(manifest),
+        _data(manifest),
+        notes.strip(),
+    )
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(manifest: ModelManifest) -> str:
+    use = manifest.intended_use
+    youngest, oldest = use.age_years
+    lines = [
+        "## What it is for",
+        "",
+        use.text.strip(),
+        "",
+        f"- Modality: {', '.join(use.modalities)}; body part: {', '.join(use.body_parts)}; "
+        f"view: {', '.join(use.views)}",
+        f"- Age: {youngest:g} to {oldest:g} years",
+        f"- Smallest image: {use.min_side_px} pixels on its shorter side",
+        "",
+        "## What it is not",
+        "",
+        *(f"- {limit}" for limit in use.limits),
+    ]
+    return "\n".join(lines)
+
+
+def _decisions(manifest: ModelManifest) -> str:
+    lines = ["## How it decides"]
+    for point in manifest.operating_points:
+        lines += [
+            "",
+            f"**Operating point `{point.name}`** ({point.output}): probability "
+            f"{point.threshold:.4f} or more. Chosen for a sensitivity of "
+            f"{point.target_sensitivity:.2f} on the {point.chosen_on} "
+            f"({point.n_positive} positive, {point.n_negative} negative): sensitivity "
+            f"{words(point.sensitivity)}, specificity {words(point.specificity)}.",
+        ]
+    for rule in manifest.calibration:
+        lines += [
+            "",
+            f"**Probability**: Platt scaling on the {rule.fitted_on}, n = {rule.n}. It holds where "
+            f"{rule.prevalence:.0%} of the films are positive; where fewer are, it is too high.",
+        ]
+    for band in manifest.abstention:
+        lines += [
+            "",
+            f"**Abstention**: a probability strictly between {band.lower:.4f} and "
+            f"{band.upper:.4f} is not answered (Mondrian split conformal prediction, "
+            f"alpha {band.alpha:g}: on films like the validation films, each class lies on its own "
+            "side or in the band in at least "
+            f"{1 - band.alpha:.0%} of the cases).",
+        ]
+    return "\n".join(lines)
+
+
+def _results(manifest: ModelManifest) -> str:
+    lines = [
+        "## What was measured",
+        "",
+        "The shipped CPU graph, 95 % intervals (AUROC: DeLong; shares: Wilson). Sensitivity and "
+        "specificity are at the operating point over all films, abstained or not. A site marked "
+        "*unseen* was never trained, tuned or chosen on.",
+        "",
+        "| data set | split | positive / negative | AUROC | sensitivity | specificity | "
+        "calibration error | abstained |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    unseen = {data.name for data in manifest.data if data.use == "measured only"}
+    for result in manifest.results:
+        mark = " (*unseen*)" if result.data_set in unseen else ""
+        error = "-" if result.calibration_error is None else f"{result.calibration_error:.3f}"
+        lines.append(
+            f"| {result.data_set}{mark} | {result.split} | {result.n_positive} / "
+            f"{result.n_negative} | {words(result.auroc)} | {words(result.sensitivity)} | "
+            f"{words(result.specificity)} | {error} | {words(result.abstained)} |"
+        )
+    return "\n".join(lines)
+
+
+def _quantization(manifest: ModelManifest) -> str:
+    made = manifest.quantization
+    lines = [
+        "## What eight bits cost",
+        "",
+        f"Made with {made.tool}; range calibration: {made.range_calibration} ({made.n_images}). "
+        f"CPU graph: {made.cpu}. TensorRT graph: {made.tensorrt}. "
+        f"{len(made.fp32_nodes)} nodes stay in floating point. Pruning: {made.pruning}.",
+        "",
+        "| data set | split | AUROC minus FP32's | flipped decisions | mean / largest change of "
+        "probability | TensorRT graph against CPU graph: flipped, mean change |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *(_damage(result) for result in manifest.results),
+    ]
+    return "\n".join(lines)
+
+
+def _damage(result: SiteResult) -> str:
+    return (
+        f"| {result.data_set} | {result.split} | {words(result.auroc_difference, 4)} | "
+        f"{words(result.flips, 4)} | {_figure(result.mean_probability_change)} / "
+        f"{_figure(result.max_probability_change)} | {words(result.tensorrt_flips, 4)}, "
+        f"{_figure(result.tensorrt_mean_probability_change)} |"
+    )
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _data(manifest: ModelManifest) -> str:
+    lines = [
+        "## Data",
+        "",
+        "| data set | what it is | licence | use | splits (positive / negative) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for data in manifest.data:
+        splits = "; ".join(f"{s.name} {s.n_positive} / {s.n_negative}" for s in data.splits)
+        lines.append(
+            f"| {data.name} | [{data.title}]({data.source}) | {data.licence} | {data.use} | "
+            f"{splits} |"
+        )
+    return "\n".join(lines)

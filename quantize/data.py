@@ -1,0 +1,149 @@
+"""The labelled images: read, checked, and held in memory as the device would see them.
+
+A site is a folder with ``labels.csv`` (columns ``file``, ``label``, ``split``, ``patient`` and
+more) as its ``SOURCE.md`` describes it. The splits are used as they are given.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+
+
+class DataError(Exception):
+    """The data on disk are not what a recipe says; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image: its file below the data folder, and what is known of it."""
+
+    site: str
+    file: str
+    positive: bool
+    split: str
+    patient: str
+    view: str = ""
+
+    @property
+    def stratum(self) -> tuple[str, str, bool]:
+        """What training samples evenly over: a view must not predict the label."""
+        return (self.site, self.view, self.positive)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSpec:
+    """How a recipe reads one folder.
+
+    Parameters
+    ----------
+    name
+        Folder below the data directory.
+    positive, negative
+        Words of the ``label`` column; a row with another label is left out.
+    splits
+        Which of the given splits are used (a site that is only measured uses all as ``test``).
+    """
+
+    name: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    measure_only: bool = False
+
+
+def read_site(root: Path, spec: SiteSpec) -> list[Sample]:
+    """Read a site's table.
+
+    Rows with a ``qc_flag`` are left out of training and validation (they are cases for the quality
+    check), and kept in the test split. A site that is only measured has one split, ``test``.
+
+    Raises
+    ------
+    DataError
+        If the table is missing, has an unknown split, or one patient is in two splits.
+    """
+    table = root / spec.name / "labels.csv"
+    if not table.is_file():
+        raise DataError(f"{table} is missing: give the folder that holds the data sets as --data.")
+    with table.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    samples = [_sample(spec, row) for row in rows if _is_used(spec, row)]
+    if not spec.measure_only:
+        _check_patients(spec.name, samples)
+    return samples
+
+
+def _is_used(spec: SiteSpec, row: dict[str, str]) -> bool:
+    if row["split"] not in SPLITS:
+        raise DataError(f"{spec.name}/labels.csv: unknown split {row['split']!r}.")
+    flagged = bool(row.get("qc_flag")) and row["split"] != "test"
+    return row["label"] in (*spec.positive, *spec.negative) and not flagged
+
+
+def _sample(spec: SiteSpec, row: dict[str, str]) -> Sample:
+    return Sample(
+        site=spec.name,
+        file=row["file"],
+        positive=row["label"] in spec.positive,
+        split="test" if spec.measure_only else row["split"],
+        patient=row["patient"],
+        view=row.get("view", ""),
+    )
+
+
+def _check_patients(site: str, samples: Sequence[Sample]) -> None:
+    split_of: dict[str, str] = {}
+    for sample in samples:
+        if not sample.patient:
+            raise DataError(
+                f"{site}: {sample.file} has no patient, so its split cannot be checked."
+            )
+        if split_of.setdefault(sample.patient, sample.split) != sample.split:
+            raise DataError(f"{site}: patient {sample.patient} is in two splits; mend labels.csv.")
+
+
+def split_sha256(samples: Sequence[Sample]) -> str:
+    """Hash a split's membership and labels, independent of row order (hex)."""
+    lines = sorted(f"{s.site}/{s.file} {int(s.positive)}\n" for s in samples)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """Decode one image file as grey uint8 (rows, columns).
+
+    Raises
+    ------
+    DataError
+        If OpenCV cannot read it.
+    """
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise DataError(f"{path} cannot be decoded.")
+    return np.asarray(pixels, dtype=np.uint8)
+
+
+def load_images(
+    root: Path,
+    samples: Sequence[Sample],
+    transform: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> NDArray[np.uint8]:
+    """Decode all samples into one uint8 array (n, side, side), each through `transform`."""
+    return np.stack([transform(read_grey(root / s.site / s.file)) for s in samples])
+
+
+def labels(samples: Sequence[Sample]) -> NDArray[np.bool_]:
+    """Ground truth as bool (n,)."""
+    return np.array([s.positive for s in samples], dtype=np.bool_)

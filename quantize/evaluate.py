@@ -1,0 +1,134 @@
+"""What a graph does on a site, measured with the device's own preprocessing and engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+
+from appliance.manifest import Interval, SiteResult
+from appliance.preprocess import prepare
+from quantize.data import labels
+from quantize.metrics import (
+    auroc_difference,
+    auroc_interval,
+    calibration_error,
+    even_weights,
+    share,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from appliance.manifest import InputSpec
+    from quantize.data import Sample
+    from quantize.decide import Platt
+    from quantize.metrics import Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What turns a logit into a decision."""
+
+    platt: Platt
+    threshold: float
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class GraphLogits:
+    """Logits (n,) of the three graphs on the same images; None where a graph was not run."""
+
+    cpu: Scores
+    fp32: Scores | None = None
+    tensorrt: Scores | None = None
+
+
+def graph_logits(
+    graph: Path, images: Sequence[NDArray[np.uint8]], spec: InputSpec, *, optimize: bool = True
+) -> Scores:
+    """Run a graph over displayed images.
+
+    Parameters
+    ----------
+    optimize
+        False runs the graph node by node as it is written: the nearest that ONNX Runtime comes to
+        what TensorRT makes of its Q/DQ pairs.
+
+    Returns
+    -------
+    NDArray[np.float64]
+        The first output's logits (n,).
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        str(graph), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    rows = [session.run(None, {name: prepare(image, spec)})[0][0, 0] for image in images]
+    return np.array(rows, dtype=np.float64)
+
+
+def measure(samples: Sequence[Sample], logits: GraphLogits, rules: Rules) -> SiteResult:
+    """Measure the CPU graph on one split of one site, and what quantization did to it."""
+    truth = labels(samples)
+    both = bool(truth.any() and not truth.all())
+    probabilities = rules.platt(logits.cpu)
+    decided = probabilities >= rules.threshold
+    unsure = (probabilities > rules.lower) & (probabilities < rules.upper)
+    n_positive, n_negative = int(truth.sum()), int((~truth).sum())
+    sites = np.array([sample.site for sample in samples])
+    return SiteResult(
+        data_set=samples[0].site,
+        split=samples[0].split,
+        n_positive=n_positive,
+        n_negative=n_negative,
+        abstained=share(int(unsure.sum()), truth.size),
+        auroc=auroc_interval(truth, logits.cpu) if both else None,
+        sensitivity=share(int(decided[truth].sum()), n_positive) if n_positive else None,
+        specificity=share(int((~decided[~truth]).sum()), n_negative) if n_negative else None,
+        calibration_error=(
+            calibration_error(truth, probabilities, even_weights(truth, sites)) if both else None
+        ),
+        **_against_fp32(truth, logits, rules),
+        **_tensorrt_against_cpu(logits, rules),
+    )
+
+
+def _against_fp32(truth: NDArray[np.bool_], logits: GraphLogits, rules: Rules) -> dict[str, object]:
+    if logits.fp32 is None:
+        return {}
+    both = bool(truth.any() and not truth.all())
+    change = np.abs(rules.platt(logits.cpu) - rules.platt(logits.fp32))
+    return {
+        "fp32_auroc": auroc_interval(truth, logits.fp32) if both else None,
+        "auroc_difference": auroc_difference(truth, logits.cpu, logits.fp32) if both else None,
+        "flips": _flips(logits.cpu, logits.fp32, rules),
+        "mean_probability_change": float(change.mean()),
+        "max_probability_change": float(change.max()),
+    }
+
+
+def _tensorrt_against_cpu(logits: GraphLogits, rules: Rules) -> dict[str, object]:
+    if logits.tensorrt is None:
+        return {}
+    change = np.abs(rules.platt(logits.cpu) - rules.platt(logits.tensorrt))
+    return {
+        "tensorrt_flips": _flips(logits.cpu, logits.tensorrt, rules),
+        "tensorrt_mean_probability_change": float(change.mean()),
+    }
+
+
+def _flips(first: Scores, second: Scores, rules: Rules) -> Interval:
+    one, other = (rules.platt(x) >= rules.threshold for x in (first, second))
+    return share(int((one != other).sum()), one.size)

@@ -1,0 +1,202 @@
+"""The straight way from labelled images to a model package; this module is its table of contents.
+
+data -> train -> export -> int8 -> decide (calibration, operating point, abstention) -> evaluate ->
+package. Each stage leaves files in the run's folder and is not done twice (`quantize.stages`);
+training also resumes from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from appliance.preprocess import prepare
+from quantize.data import Sample, labels, read_grey, read_site, split_sha256
+from quantize.decide import abstention_band, fit_platt, threshold_for
+from quantize.evaluate import GraphLogits, Rules, graph_logits, measure
+from quantize.export import export
+from quantize.int8 import quantize_both
+from quantize.network import Lite0, load_published, published_weights_path
+from quantize.package import Evidence, write_package
+from quantize.stages import Stages, digest
+from quantize.train import Labelled, draw, train
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from appliance.manifest import ModelManifest, SiteResult
+    from quantize.spec import Recipe
+
+    Report = Callable[[int, dict[str, float]], None]
+
+FP32_GRAPH = "model.fp32.onnx"
+CPU_GRAPH = "model.cpu.onnx"
+TENSORRT_GRAPH = "model.trt.onnx"
+WEIGHTS = "weights.pt"
+RANGE_SEED = 7  # of the draw of the images for the range calibration
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run: what is made, from which samples, in which folder."""
+
+    recipe: Recipe
+    data: Path
+    stages: Stages
+    samples: tuple[Sample, ...]
+
+    def split(self, *splits: str) -> list[Sample]:
+        """Return the samples of these splits, of the sites that are trained on."""
+        measured = {site.spec.name for site in self.recipe.sites if site.spec.measure_only}
+        return [s for s in self.samples if s.split in splits and s.site not in measured]
+
+    def images(self, samples: list[Sample]) -> list[NDArray[np.uint8]]:
+        """Decode the samples' images, grey uint8 of their own sizes."""
+        return [read_grey(self.data / s.site / s.file) for s in samples]
+
+
+def run(recipe: Recipe, data: Path, out: Path, work: Path, report: Report) -> ModelManifest:
+    """Make a model package.
+
+    Parameters
+    ----------
+    data
+        Folder of the data sets.
+    out
+        Where the package goes, ``models/<id>/<version>``.
+    work
+        Folder of the run: checkpoints, the FP32 graph, finished stages.
+    report
+        Called after each training step.
+    """
+    bench = gather(recipe, data, work)
+    trained = train_stage(bench, report)
+    exported = export_stage(bench, trained)
+    kept_in_float = int8_stage(bench, exported)
+    rules = decide_stage(bench)
+    results = evaluate_stage(bench, rules)
+    return package_stage(bench, rules, results, kept_in_float, out)
+
+
+def gather(recipe: Recipe, data: Path, work: Path) -> Bench:
+    """Read every site's table; raises `DataError` where a patient is in two splits."""
+    samples = [s for site in recipe.sites for s in read_site(data, site.spec)]
+    return Bench(recipe, data, Stages(work), tuple(samples))
+
+
+def train_stage(bench: Bench, report: Report) -> str:
+    """Train from the published weights; leaves the averaged weights."""
+    recipe, folder = bench.recipe, bench.stages.folder
+    training, validation = bench.split("train"), bench.split("val")
+    key = (recipe.train, recipe.input, split_sha256(training), split_sha256(validation))
+
+    def make() -> None:
+        torch.manual_seed(recipe.train.seed)
+        network = Lite0(1, dropout=recipe.train.dropout)
+        load_published(network, published_weights_path())
+        sets = (
+            Labelled(training, bench.images(training)),
+            Labelled(validation, bench.images(validation)),
+        )
+        checkpoints = folder / f"train-{digest(key)[:12]}"
+        checkpoints.mkdir(exist_ok=True)
+        average = train(network, sets, recipe.train, recipe.input, checkpoints, report)
+        torch.save(average.state_dict(), folder / WEIGHTS)
+
+    return bench.stages.run("train", key, (WEIGHTS,), make)
+
+
+def export_stage(bench: Bench, trained: str) -> str:
+    """Write the FP32 graph."""
+    folder = bench.stages.folder
+
+    def make() -> None:
+        network = Lite0(1)
+        network.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
+        export(network, bench.recipe.input.side_px, folder / FP32_GRAPH)
+
+    return bench.stages.run("export", (trained, bench.recipe.input), (FP32_GRAPH,), make)
+
+
+def int8_stage(bench: Bench, exported: str) -> tuple[str, ...]:
+    """Write both INT8 graphs; return the names of the nodes kept in floating point."""
+    recipe, folder = bench.recipe, bench.stages.folder
+    names = "fp32_nodes.json"
+
+    def make() -> None:
+        training = bench.split("train")
+        drawn = draw(training, np.random.default_rng(RANGE_SEED), recipe.int8.range_images)
+        chosen = bench.images([training[i] for i in drawn])
+        kept = quantize_both(
+            folder / FP32_GRAPH,
+            (folder / CPU_GRAPH, folder / TENSORRT_GRAPH),
+            [prepare(image, recipe.input) for image in chosen],
+            fp32_convolutions=recipe.int8.fp32_convolutions,
+        )
+        (folder / names).write_text(json.dumps(kept))
+
+    files = (CPU_GRAPH, TENSORRT_GRAPH, names)
+    bench.stages.run("int8", (exported, recipe.int8), files, make)
+    return tuple(json.loads((folder / names).read_text()))
+
+
+def decide_stage(bench: Bench) -> Rules:
+    """Calibrate and choose the operating point and the abstention band, on validation only.
+
+    The INT8 graph is what answers on the box, so its logits are what is calibrated.
+    """
+    recipe, samples = bench.recipe, bench.split("val")
+    logits = graph_logits(bench.stages.folder / CPU_GRAPH, bench.images(samples), recipe.input)
+    truth = labels(samples)
+    sites = np.array([s.site for s in samples])
+    platt = fit_platt(logits, truth, sites)
+    probabilities = platt(logits)
+    threshold = threshold_for(probabilities, truth, sites, recipe.target_sensitivity)
+    lower, upper = abstention_band(probabilities, truth, sites, recipe.alpha)
+    return Rules(platt, threshold, lower, upper)
+
+
+def evaluate_stage(bench: Bench, rules: Rules) -> tuple[SiteResult, ...]:
+    """Measure every site's validation and test split with all three graphs."""
+    folder, spec = bench.stages.folder, bench.recipe.input
+    results = []
+    for split in ("val", "test"):
+        for site in bench.recipe.sites:
+            chosen = [s for s in bench.samples if s.site == site.spec.name and s.split == split]
+            if not chosen:
+                continue
+            images = bench.images(chosen)
+            logits = GraphLogits(
+                cpu=graph_logits(folder / CPU_GRAPH, images, spec),
+                fp32=graph_logits(folder / FP32_GRAPH, images, spec),
+                tensorrt=graph_logits(folder / TENSORRT_GRAPH, images, spec, optimize=False),
+            )
+            results.append(measure(chosen, logits, rules))
+    report = json.dumps([asdict(result) for result in results], indent=1)
+    (folder / "results.json").write_text(report)
+    return tuple(results)
+
+
+def package_stage(
+    bench: Bench,
+    rules: Rules,
+    results: tuple[SiteResult, ...],
+    kept_in_float: tuple[str, ...],
+    out: Path,
+) -> ModelManifest:
+    """Write the package and read it back as the device does."""
+    evidence = Evidence(
+        samples=bench.samples,
+        trained_on=tuple(bench.split("train", "val")),
+        rules=rules,
+        results=results,
+        kept_in_float=kept_in_float,
+    )
+    return write_package(bench.recipe, bench.stages.folder, evidence, out)

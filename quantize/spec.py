@@ -1,0 +1,128 @@
+"""What a recipe says, read from TOML into frozen values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from appliance.manifest import Exposure, InputSpec, IntendedUse, OutputSpec, Polarity, Resize
+from quantize.data import SiteSpec
+from quantize.train import Phase, TrainSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class RecipeError(Exception):
+    """The recipe does not say what it must; the text says where."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A data set of the recipe, with what the manifest says of it."""
+
+    spec: SiteSpec
+    title: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Spec:
+    """How the graph becomes eight bits.
+
+    Parameters
+    ----------
+    range_images
+        Training images, drawn evenly over sites and classes, whose activations give the ranges.
+    fp32_convolutions
+        So many convolutions from the input on stay in floating point.
+    """
+
+    range_images: int
+    fp32_convolutions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides what comes out, except the data's content."""
+
+    id: str
+    version: str
+    title: str
+    licence: str
+    output: OutputSpec
+    input: InputSpec
+    sites: tuple[Site, ...]
+    train: TrainSpec
+    int8: Int8Spec
+    operating_point_name: str
+    target_sensitivity: float
+    alpha: float
+    intended_use: IntendedUse
+    path: Path
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    RecipeError
+        If it is not valid TOML or lacks a key or has one too many.
+    """
+    try:
+        return _recipe(tomllib.loads(path.read_text(encoding="utf-8")), path)
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: {type(error).__name__}: {error}") from error
+
+
+def _recipe(table: dict[str, Any], path: Path) -> Recipe:
+    point, use, train = table["operating_point"], table["intended_use"], table["train"]
+    return Recipe(
+        id=table["id"],
+        version=table["version"],
+        title=table["title"],
+        licence=table["licence"],
+        output=OutputSpec(**table["output"]),
+        input=_input(table["input"]),
+        sites=tuple(_site(entry) for entry in table["sites"]),
+        train=TrainSpec(**(train | {"phases": tuple(Phase(**p) for p in train["phases"])})),
+        int8=Int8Spec(**table["int8"]),
+        operating_point_name=point["name"],
+        target_sensitivity=point["target_sensitivity"],
+        alpha=table["abstention"]["alpha"],
+        intended_use=IntendedUse(
+            **{key: tuple(v) if isinstance(v, list) else v for key, v in use.items()}
+        ),
+        path=path,
+    )
+
+
+def _input(table: dict[str, Any]) -> InputSpec:
+    exposure = table.get("exposure")
+    return InputSpec(
+        side_px=table["side_px"],
+        channels=1,
+        polarity=Polarity.BONE_BRIGHT,
+        resize=Resize.SQUEEZE,
+        mean=table["mean"],
+        std=table["std"],
+        exposure=Exposure(**exposure) if exposure else None,
+    )
+
+
+def _site(table: dict[str, Any]) -> Site:
+    spec = SiteSpec(
+        name=table["name"],
+        positive=tuple(table["positive"]),
+        negative=tuple(table["negative"]),
+        measure_only=table["measure_only"],
+    )
+    return Site(spec, table["title"], table["licence"], table["source"])

@@ -1,0 +1,276 @@
+"""Training: progressive size, even sampling, averaged weights, and a checkpoint to resume from."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from appliance.preprocess import prepare
+from quantize.augment import Augmenter
+from quantize.data import labels
+from quantize.metrics import auroc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from appliance.manifest import InputSpec
+    from quantize.data import Sample
+    from quantize.network import Lite0
+
+# glibc gives freed activations back to the kernel and faults them in again at each step; these,
+# set before the interpreter starts, made a step 1.5 times as fast on two cores.
+MALLOC_HINT = (
+    "MALLOC_MMAP_THRESHOLD_=4000000000 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=500000000"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """So many steps at one size; sizes grow from phase to phase."""
+
+    side_px: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """The training part of a recipe.
+
+    Parameters
+    ----------
+    learning_rate, head_learning_rate
+        Peaks of the one-cycle schedule for the pre-trained body and the new classifier.
+    label_smoothing
+        Targets become ``smoothing / 2`` and ``1 - smoothing / 2``.
+    average_decay
+        Of the exponential moving average of the weights, which is what is shipped.
+    """
+
+    seed: int
+    batch: int
+    phases: tuple[Phase, ...]
+    learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    dropout: float
+    average_decay: float
+    checkpoint_steps: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def side_px(self, step: int) -> int:
+        """Size of the images at `step`."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase.side_px
+            step -= phase.steps
+        return self.phases[-1].side_px
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Samples with their images: uint8 (n, h, w) or a list of (h, w), in the same order."""
+
+    samples: Sequence[Sample]
+    images: Sequence[NDArray[np.uint8]]
+
+
+class Average:
+    """Exponential moving average of a network's weights and statistics."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval()
+        self._decay = decay
+
+    def update(self, network: nn.Module, step: int) -> None:
+        """Fold the weights of `step` (from 0) in; young averages forget faster."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mine, theirs in zip(
+                self.network.state_dict().values(), network.state_dict().values(), strict=True
+            ):
+                if mine.is_floating_point():
+                    mine.lerp_(theirs, 1 - decay)
+                else:
+                    mine.copy_(theirs)
+
+
+def draw(samples: Sequence[Sample], rng: np.random.Generator, count: int) -> NDArray[np.intp]:
+    """Draw indices so that site and class are even, and within them every view.
+
+    A view (AP, PA) that goes with a label in one data set would otherwise be learnt as the disease.
+    """
+    groups: dict[tuple[str, bool], dict[str, list[int]]] = {}
+    for index, sample in enumerate(samples):
+        views = groups.setdefault((sample.site, sample.positive), {})
+        views.setdefault(sample.view, []).append(index)
+    names = list(groups)
+    drawn = np.empty(count, dtype=np.intp)
+    for place in range(count):
+        views = groups[names[(place + rng.integers(len(names))) % len(names)]]
+        view = list(views)[rng.integers(len(views))]
+        drawn[place] = views[view][rng.integers(len(views[view]))]
+    return drawn
+
+
+def train(
+    network: Lite0,
+    sets: tuple[Labelled, Labelled],
+    spec: TrainSpec,
+    input_spec: InputSpec,
+    folder: Path,
+    report: Callable[[int, dict[str, float]], None],
+) -> Lite0:
+    """Train `network` and return its averaged weights; resumes from `folder`'s checkpoint.
+
+    Parameters
+    ----------
+    sets
+        Training and validation images.
+    folder
+        Where ``checkpoint.pt`` and ``history.jsonl`` are kept.
+    report
+        Called after each step with the step and what was measured.
+    """
+    training, validation = sets
+    state = _State(network, spec)
+    state.resume(folder / "checkpoint.pt")
+    truth = labels(training.samples).astype(np.float32)
+    started = time.monotonic()
+    while state.step < spec.steps:
+        rng = np.random.default_rng((spec.seed, state.step))
+        torch.manual_seed(spec.seed * 1_000_003 + state.step)
+        augmenter = Augmenter(spec.side_px(state.step), input_spec.exposure)
+        chosen = draw(training.samples, rng, spec.batch)
+        views = np.stack([augmenter(training.images[i], rng) for i in chosen])
+        loss = state.advance(_normalized(views, input_spec), torch.from_numpy(truth[chosen]))
+        measured = {"loss": loss, "seconds": time.monotonic() - started}
+        if state.step % spec.checkpoint_steps == 0 or state.step == spec.steps:
+            state.save(folder / "checkpoint.pt")
+            measured |= _validate(state.average.network, validation, input_spec)
+            _append(folder / "history.jsonl", {"step": state.step, **measured})
+        report(state.step, measured)
+    return state.average.network
+
+
+class _State:
+    """Everything that a checkpoint holds."""
+
+    def __init__(self, network: Lite0, spec: TrainSpec) -> None:
+        self.spec = spec
+        self.step = 0
+        self.network = network.to(memory_format=torch.channels_last)
+        self.average = Average(self.network, spec.average_decay)
+        head = [self.network.classifier.weight, self.network.bias]
+        known = {id(p) for p in head}
+        body = [p for p in self.network.parameters() if id(p) not in known]
+        groups = [
+            {"params": [p for p in body if p.ndim > 1], "peak": spec.learning_rate},
+            {"params": [p for p in body if p.ndim == 1], "peak": spec.learning_rate},
+            {"params": head, "peak": spec.head_learning_rate},
+        ]
+        groups[1]["weight_decay"] = 0.0
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=spec.weight_decay, fused=True)
+
+    def resume(self, path: Path) -> None:
+        if not path.is_file():
+            return
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        self.step = kept["step"]
+        self.network.load_state_dict(kept["network"])
+        self.average.network.load_state_dict(kept["average"])
+        self.optimizer.load_state_dict(kept["optimizer"])
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        torch.save(
+            {
+                "step": self.step,
+                "network": self.network.state_dict(),
+                "average": self.average.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+            },
+            fresh,
+        )
+        os.replace(fresh, path)  # noqa: PTH105 - says what it is: an atomic replacement
+
+    def advance(self, batch: torch.Tensor, truth: torch.Tensor) -> float:
+        self.network.train()
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * one_cycle(self.step / self.spec.steps)
+        logits, _ = self.network(batch)
+        target = truth[:, None] * (1 - self.spec.label_smoothing) + self.spec.label_smoothing / 2
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimizer.step()
+        self.average.update(self.network, self.step)
+        self.step += 1
+        return float(loss.detach())
+
+
+def one_cycle(progress: float, warm_up: float = 0.1) -> float:
+    """Share of the peak learning rate at `progress` (0 to 1): linear up, cosine down to 1 %."""
+    if progress < warm_up:
+        return 0.04 + 0.96 * progress / warm_up
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2
+
+
+def _normalized(views: NDArray[np.uint8], spec: InputSpec) -> torch.Tensor:
+    batch = (views.astype(np.float32) / 255 - spec.mean) / spec.std
+    return torch.from_numpy(batch.astype(np.float32))[:, None].contiguous(
+        memory_format=torch.channels_last
+    )
+
+
+def logits_of(
+    network: Lite0, images: Sequence[NDArray[np.uint8]], spec: InputSpec, batch: int = 32
+) -> NDArray[np.float64]:
+    """Logits (n, outputs) of displayed images through the device's own preprocessing."""
+    network.eval()
+    rows: list[NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for chunk in _chunks(images, batch):
+            inputs = np.concatenate([prepare(image, spec) for image in chunk])
+            rows.append(network(torch.from_numpy(inputs))[0].numpy())
+    return np.concatenate(rows).astype(np.float64)
+
+
+def _chunks(
+    images: Sequence[NDArray[np.uint8]], size: int
+) -> Iterator[Sequence[NDArray[np.uint8]]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def _validate(network: Lite0, validation: Labelled, spec: InputSpec) -> dict[str, float]:
+    scores = logits_of(network, validation.images, spec)[:, 0]
+    truth = labels(validation.samples)
+    sites = np.array([s.site for s in validation.samples])
+    return {
+        f"auroc {site}": auroc(truth[sites == site], scores[sites == site])
+        for site in dict.fromkeys(sites.tolist())
+    }
+
+
+def _append(path: Path, line: dict[str, float]) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(line) + "\n")
