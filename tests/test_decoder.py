@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from appliance.decoder import Decoder, serve
+from appliance.decoder.child import serve
+from appliance.decoder.parent import Decoder
 from appliance.errors import (
     DecodeError,
     DecoderCrashError,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.config import Config
-    from appliance.decoder import Decoder
+    from appliance.decoder.parent import Decoder
     from appliance.domain import DecodedImage
 
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from appliance.decoder import Decoder
+from appliance.decoder.parent import Decoder
 from appliance.domain import Source
 from appliance.errors import InstallError
 from appliance.ingest.admit import Admitter
@@ -48,7 +48,7 @@ def build_admitter(config: Config, data: Path, store: Store, files: FileStore) -
         store,
         files,
         clock=time.time,
-        same_content=lambda one, other: decoder.fingerprint(one) == decoder.fingerprint(other),
+        same_content=decoder.same_content,
         instance_bytes=config.limits.instance_bytes,
         free_disk_bytes=config.limits.free_disk_bytes,
         free_bytes=lambda: shutil.disk_usage(data).free,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from appliance.decoder import Decoder
+from appliance.decoder.parent import Decoder
 from appliance.dicom.attributes import read_header
 from appliance.errors import RefusedError, WaypostError
 

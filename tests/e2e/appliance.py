@@ -129,6 +129,7 @@ def send(
     if not _listens(appliance.host, appliance.port):
         return [None] * len(datasets)
     ae = ApplicationEntity(ae_title="ROOM1")
+    ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = 3, 20, 20
     association = ae.associate(appliance.host, appliance.port, contexts, ae_title=ae_title)
     if not association.is_established:
         return [None] * len(datasets)

@@ -1,11 +1,6 @@
-"""The limited child process that turns untrusted bytes into pixels.
+"""The parent's side: a door to the child, that believes nothing that comes back.
 
-Image decoders are C code that reads what strangers wrote. They run here, in a process of their
-own with bounded memory, time and no right to write a file, and one bad file costs one error.
-The parent believes nothing that comes back: no pickle, every length and type is checked.
-
-Protocol over two pipes: a request is task (1 byte), length (8 bytes) and the file; a reply is
-the lengths of a JSON head (4 bytes) and of raw pixels (8 bytes), then both.
+No pickle; every length and type is checked; a deadline ends a child that does not answer.
 """
 
 from __future__ import annotations
@@ -15,22 +10,18 @@ import fcntl
 import json
 import math
 import os
-import resource
 import select
-import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from appliance.dicom import pixels
-from appliance.dicom.sop_classes import TRANSFER_SYNTAXES
+from appliance.decoder.protocol import DECODE, FINGERPRINT, PIPE_BYTES, REPLY, REQUEST
 from appliance.domain import DecodedImage, Header, Reason
 from appliance.errors import (
     DecodeError,
@@ -46,14 +37,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _T = TypeVar("_T")
-_REQUEST = struct.Struct(">cQ")
-_REPLY = struct.Struct(">IQ")
-_DECODE, _FINGERPRINT = b"d", b"f"
 _START_SECONDS = 60.0
 # A broken pipe, a lapsed deadline, or a reply that is not what it must be.
 _NOT_AN_ANSWER = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _HEAD_LIMIT = 256 * 1024
-_PIPE_BYTES = 1024 * 1024
 _F_SETPIPE_SZ = 1031
 _ERRORS: Mapping[str, type[WaypostError]] = {
     kind.__name__: kind for kind in (NotAnImageError, UnsupportedError, TooLargeError, DecodeError)
@@ -61,7 +48,7 @@ _ERRORS: Mapping[str, type[WaypostError]] = {
 # The child starts isolated (-I): no environment, no user site, no current folder on its path.
 _LAUNCH = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1));"
-    " runpy.run_module('appliance.decoder', run_name='__main__')"
+    " runpy.run_module('appliance.decoder.child', run_name='__main__')"
 )
 
 
@@ -134,14 +121,14 @@ class Decoder:
         DecoderCrashError
             The child died or ran over its limits on this file.
         """
-        return self._ask(_DECODE, content, self._image)
+        return self._ask(DECODE, content, self._image)
 
     def fingerprint(self, content: bytes) -> str:
         """Return the fingerprint of one file; see `appliance.dicom.pixels.fingerprint`.
 
         Raises as `decode`.
         """
-        return self._ask(_FINGERPRINT, content, _fingerprint)
+        return self._ask(FINGERPRINT, content, _fingerprint)
 
     def same_content(self, first: bytes, second: bytes) -> bool:
         """Say whether both are encodings of one instance; False when either does not decode."""
@@ -171,7 +158,7 @@ class Decoder:
             child = self._ready_child()
             deadline = time.monotonic() + self._seconds
             try:
-                _send(child, _REQUEST.pack(task, len(content)), deadline)
+                _send(child, REQUEST.pack(task, len(content)), deadline)
                 _send(child, content, deadline)
                 head, raw = _receive_reply(child, deadline, 3 * self._pixel_bytes)
                 _raise_error_in(head)
@@ -197,7 +184,7 @@ class Decoder:
 
     def _spawn(self) -> _Child:
         limits = [str(self._memory_bytes), str(self._seconds), str(self._pixel_bytes)]
-        folder = str(Path(__file__).resolve().parent.parent)
+        folder = str(Path(__file__).resolve().parents[2])
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-c", _LAUNCH, folder, *limits],
             stdin=subprocess.PIPE,
@@ -213,7 +200,7 @@ class Decoder:
         for descriptor in (requests, replies):
             os.set_blocking(descriptor, False)
             with contextlib.suppress(OSError):
-                fcntl.fcntl(descriptor, _F_SETPIPE_SZ, _PIPE_BYTES)
+                fcntl.fcntl(descriptor, _F_SETPIPE_SZ, PIPE_BYTES)
         self._is_ready = False
         return _Child(process, requests, replies)
 
@@ -267,7 +254,7 @@ def _wait(descriptor: int, event: int, deadline: float) -> None:
 
 
 def _receive_reply(child: _Child, deadline: float, most: int) -> tuple[Any, bytearray]:
-    head_bytes, raw_bytes = _REPLY.unpack(_receive(child, _REPLY.size, deadline))
+    head_bytes, raw_bytes = REPLY.unpack(_receive(child, REPLY.size, deadline))
     if head_bytes > _HEAD_LIMIT or raw_bytes > most:
         raise ValueError("too long")
     head = json.loads(_receive(child, head_bytes, deadline))
@@ -302,98 +289,3 @@ def _header(body: Any) -> Header:
             raise TypeError(name)
     pair = None if spacing is None else (float(spacing[0]), float(spacing[1]))
     return Header(**body, pixel_spacing_mm=pair)
-
-
-# From here on: the child.
-
-
-def serve(
-    requests: BinaryIO, replies: BinaryIO, pixel_bytes: int, before_each: Callable[[], None]
-) -> None:
-    """Answer requests until they end.
-
-    Parameters
-    ----------
-    requests, replies
-        The two pipes.
-    pixel_bytes
-        The most bytes that one decoded frame may have.
-    before_each
-        Called before each file (it moves the limit of processor time ahead).
-    """
-    _reply(replies, {"ready": True})
-    while len(head := requests.read(_REQUEST.size)) == _REQUEST.size:
-        task, length = _REQUEST.unpack(head)
-        content = requests.read(length)
-        before_each()
-        try:
-            body, raw = _answer(task, content, pixel_bytes)
-        except WaypostError as error:
-            body, raw = _error_body(error), b""
-        _reply(replies, body, raw)
-
-
-def _answer(task: bytes, content: bytes, pixel_bytes: int) -> tuple[dict[str, Any], Any]:
-    if task == _FINGERPRINT:
-        return {"fingerprint": pixels.fingerprint(content, pixel_bytes_limit=pixel_bytes)}, b""
-    image = pixels.decode(content, pixel_bytes_limit=pixel_bytes)
-    body = {
-        "shape": image.pixels.shape,
-        "header": asdict(image.header),
-        "notes": [asdict(note) for note in image.notes],
-        "frame_index": image.frame_index,
-    }
-    return body, image.pixels.data
-
-
-def _error_body(error: WaypostError) -> dict[str, Any]:
-    return {"error": type(error).__name__, "code": error.code, "text": error.text}
-
-
-def _reply(replies: BinaryIO, body: dict[str, Any], raw: Any = b"") -> None:
-    head = json.dumps(body).encode()
-    view = memoryview(raw).cast("B") if raw else memoryview(b"")
-    replies.write(_REPLY.pack(len(head), len(view)) + head)
-    replies.write(view)
-    replies.flush()
-
-
-def _limit(memory_bytes: int) -> None:
-    """Give up what decoding does not need."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    space = pages * resource.getpagesize() + memory_bytes
-    for what, most in (
-        (resource.RLIMIT_AS, space),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NPROC, 0),
-    ):
-        resource.setrlimit(what, (most, most))
-
-
-def _allow_seconds(seconds: float) -> None:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    until = math.ceil(usage.ru_utime + usage.ru_stime + seconds) + 1
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
-
-
-def main(arguments: list[str]) -> None:
-    """Be the child: warm up, give up rights, serve."""
-    memory_bytes, seconds, pixel_bytes = int(arguments[0]), float(arguments[1]), int(arguments[2])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    requests = os.fdopen(os.dup(0), "rb", buffering=_PIPE_BYTES)
-    replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    # C libraries print to file descriptor 1; it must not be the pipe.
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1):
-        os.dup2(nothing, standard)
-    pixels.warm_up(TRANSFER_SYNTAXES)
-    _limit(memory_bytes)
-    # The parent is gone: there is nobody left to answer.
-    with contextlib.suppress(BrokenPipeError):
-        serve(requests, replies, pixel_bytes, lambda: _allow_seconds(seconds))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
