@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - the hints are read at run time
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from enum import Enum
 from pathlib import Path
@@ -228,9 +228,10 @@ class SiteResult:
     """What was measured on one split of one site with the shipped CPU graph.
 
     Sensitivity and specificity are at the (first) operating point, over all images, abstained or
-    not. A figure that a site cannot give (it has one class only) is None. `fp32_auroc` to
-    `max_probability_change` compare with the FP32 network on the same images, the TensorRT figures
-    the TensorRT graph (run by ONNX Runtime) with the CPU graph.
+    not; `answered_*` are the same over the images that were answered. A figure that a site cannot
+    give (it has one class only) is None. `fp32_auroc` to `max_probability_change` compare with the
+    FP32 network on the same images, the TensorRT figures the TensorRT graph (run by ONNX Runtime)
+    with the CPU graph.
     """
 
     data_set: str
@@ -241,6 +242,8 @@ class SiteResult:
     auroc: Interval | None = None
     sensitivity: Interval | None = None
     specificity: Interval | None = None
+    answered_sensitivity: Interval | None = None
+    answered_specificity: Interval | None = None
     calibration_error: float | None = None
     fp32_auroc: Interval | None = None
     auroc_difference: Interval | None = None
@@ -356,17 +359,15 @@ def _check_sense(manifest: ModelManifest, path: Path) -> None:
             "package made for this version of the appliance."
         )
     codes = {output.code for output in manifest.outputs}
-    named = (*manifest.calibration, *manifest.operating_points, *manifest.abstention)
-    for entry in named:
-        if entry.output not in codes:
-            raise ManifestError(
-                f"{path} speaks of output {entry.output!r}, which it does not list."
-            )
+    named = [entry.output for entry in manifest.calibration]
+    named += [entry.output for entry in manifest.operating_points]
+    named += [entry.output for entry in manifest.abstention]
+    for code in named:
+        if code not in codes:
+            raise ManifestError(f"{path} speaks of output {code!r}, which it does not list.")
     for band in manifest.abstention:
         if not 0 <= band.lower <= band.upper <= 1:
-            raise ManifestError(
-                f"{path}: the abstention bounds of {band.output!r} are not in order."
-            )
+            raise ManifestError(f"{path}: the abstention bounds of {band.output!r} cross.")
     for point in manifest.operating_points:
         if not 0 < point.threshold < 1:
             raise ManifestError(f"{path}: the threshold {point.name!r} is not between 0 and 1.")
@@ -388,8 +389,8 @@ def _check_files(manifest: ModelManifest) -> None:
             ) from error
         if actual != expected:
             raise ManifestError(
-                f"{path} is not the file that its manifest names (sha256 {actual[:12]}..., expected "
-                f"{expected[:12]}...): install the model package again."
+                f"{path} is not the file that its manifest names (sha256 {actual[:12]}..., "
+                f"expected {expected[:12]}...): install the model package again."
             )
 
 

@@ -1,4 +1,4 @@
-"""What a clinic does to a film, drawn at random: position, exposure, contrast, blur, noise, borders.
+"""What a clinic does to a film, drawn at random: position, exposure, blur, noise, borders.
 
 The strength is deliberately beyond what the training sites show: children are easy, and an adult
 film from a hospital never seen is the real task. Everything ends in 8 bits, because that is what
@@ -125,7 +125,7 @@ def _collimate(view: NDArray[np.float32], rng: Generator) -> None:
 
 
 def _equalize_locally(grey: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """The edge enhancement that many digital stations apply."""
+    """Enhance edges as many digital stations do."""
     equalizer = cv2.createCLAHE(clipLimit=rng.uniform(1, 3), tileGridSize=(4, 4))
     return np.asarray(equalizer.apply(grey), dtype=np.uint8)
 

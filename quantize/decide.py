@@ -76,6 +76,6 @@ def abstention_band(
 
 
 def _level(alpha: float, members: Truth) -> float:
-    """The quantile's level with split conformal's correction for a finite sample."""
+    """Return the quantile's level with split conformal's correction for a finite sample."""
     n = int(members.sum())
     return max(0.0, np.floor((n + 1) * alpha) / (n + 1))

@@ -87,6 +87,7 @@ def measure(samples: Sequence[Sample], logits: GraphLogits, rules: Rules) -> Sit
     decided = probabilities >= rules.threshold
     unsure = (probabilities > rules.lower) & (probabilities < rules.upper)
     n_positive, n_negative = int(truth.sum()), int((~truth).sum())
+    answered_positive, answered_negative = truth & ~unsure, ~truth & ~unsure
     sites = np.array([sample.site for sample in samples])
     return SiteResult(
         data_set=samples[0].site,
@@ -95,14 +96,21 @@ def measure(samples: Sequence[Sample], logits: GraphLogits, rules: Rules) -> Sit
         n_negative=n_negative,
         abstained=share(int(unsure.sum()), truth.size),
         auroc=auroc_interval(truth, logits.cpu) if both else None,
-        sensitivity=share(int(decided[truth].sum()), n_positive) if n_positive else None,
-        specificity=share(int((~decided[~truth]).sum()), n_negative) if n_negative else None,
+        sensitivity=_share_within(decided, truth),
+        specificity=_share_within(~decided, ~truth),
+        answered_sensitivity=_share_within(decided, answered_positive),
+        answered_specificity=_share_within(~decided, answered_negative),
         calibration_error=(
             calibration_error(truth, probabilities, even_weights(truth, sites)) if both else None
         ),
         **_against_fp32(truth, logits, rules),
         **_tensorrt_against_cpu(logits, rules),
     )
+
+
+def _share_within(what: NDArray[np.bool_], group: NDArray[np.bool_]) -> Interval | None:
+    n = int(group.sum())
+    return share(int((what & group).sum()), n) if n else None
 
 
 def _against_fp32(truth: NDArray[np.bool_], logits: GraphLogits, rules: Rules) -> dict[str, object]:

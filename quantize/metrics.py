@@ -60,8 +60,8 @@ def _delong(truth: Truth, scores: Scores) -> tuple[list[Interval], NDArray[np.fl
     intervals = []
     for value, variance in zip(placements_positive.mean(axis=1), np.diag(covariance), strict=True):
         half = _Z * float(np.sqrt(variance))
-        value = float(value)
-        intervals.append(Interval(value, max(0.0, value - half), min(1.0, value + half)))
+        mean = float(value)
+        intervals.append(Interval(mean, max(0.0, mean - half), min(1.0, mean + half)))
     return intervals, covariance
 
 
@@ -87,7 +87,7 @@ def share(count: int, total: int) -> Interval:
 def calibration_error(
     truth: Truth, probabilities: Scores, weights: Scores, bins: int = 10
 ) -> float:
-    """Expected calibration error over equal-width bins, each sample with its weight."""
+    """Return the expected calibration error over equal-width bins, each sample with its weight."""
     place = np.minimum((probabilities * bins).astype(int), bins - 1)
     total = 0.0
     for index in range(bins):

@@ -38,26 +38,22 @@ class Session(Protocol):
 
 
 class Backend(Protocol):
-    """An engine that can load a model package's graph.
-
-    Attributes
-    ----------
-    name
-        What a result names as its backend.
-    requires
-        For people: what must be there for this engine to run.
-    graph
-        File name of the package's graph that this engine takes.
-    """
+    """An engine that can load a model package's graph."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What a result names as its backend."""
+        ...
 
     @property
-    def requires(self) -> str: ...
+    def requires(self) -> str:
+        """For people: what must be there for this engine to run."""
+        ...
 
     @property
-    def graph(self) -> str: ...
+    def graph(self) -> str:
+        """File name of the package's graph that this engine takes."""
+        ...
 
     def is_available(self) -> str | None:
         """Return None where the engine can run, else the reason why not, as a sentence."""

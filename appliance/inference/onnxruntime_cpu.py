@@ -64,8 +64,8 @@ def _session(model_path: Path, threads: int) -> Any:
     # A box reads one film now and then: threads that wait for the next one by spinning would
     # only heat it and slow the receiver down.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Processors before VNNI add U8 x S8 products in 16 bits, which saturates: take the exact, slower
-    # kernel there (newer processors are not touched by this).
+    # Processors before VNNI add U8 x S8 products in 16 bits, which saturates: take the exact,
+    # slower kernel there (newer processors are not touched by this).
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(
         str(model_path), sess_options=options, providers=["CPUExecutionProvider"]
