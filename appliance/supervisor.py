@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 8.0
 _RESTART_MIN_S = 0.2
-_RESTART_MAX_S = 30.0
+_RESTART_MAX_S = 10.0
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 

@@ -62,11 +62,14 @@ def run_kills(data: Path, kills: int) -> dict[str, Any]:
         killed = {"receive": 0, "worker": 0}
         try:
             for _ in range(kills):
-                before = len(acknowledged)
-                if chance.random() < 0.9:  # most kills fall into work, some into a start
-                    wait_until(lambda: len(acknowledged) > before, 60)  # noqa: B023
-                time.sleep(chance.uniform(0.0, 0.3))
-                killed[_kill_one(box, chance)] += 1
+                name = chance.choice(tuple(killed))
+                work = {"receive": lambda: len(acknowledged), "worker": lambda: _readings(data)}
+                if chance.random() < 0.95:  # most kills fall into work, some into a start
+                    before = work[name]()
+                    wait_until(lambda: work[name]() > before, 60)  # noqa: B023
+                time.sleep(chance.uniform(0.0, 0.2))
+                _kill(box, name)
+                killed[name] += 1
         finally:
             done.set()
             sender.join(60)
@@ -75,12 +78,10 @@ def run_kills(data: Path, kills: int) -> dict[str, Any]:
     return {"killed": killed, "settled": settled, "acknowledged": len(acknowledged), **found}
 
 
-def _kill_one(box: Running, chance: random.Random) -> str:
-    name = chance.choice(("receive", "worker"))
+def _kill(box: Running, name: str) -> None:
     assert wait_until(lambda: name in box.pids(), 30), f"{name} did not come back"
     with contextlib.suppress(ProcessLookupError):
         os.kill(box.pids()[name], signal.SIGKILL)
-    return name
 
 
 def _keep_sending(box: Running, acknowledged: dict[str, str], done: threading.Event) -> None:
@@ -91,7 +92,7 @@ def _keep_sending(box: Running, acknowledged: dict[str, str], done: threading.Ev
             number += 1
             uid = f"1.2.826.0.1.3680043.9.7433.{number}"
             batch.append((uid, make_cr(rows=240, columns=240, sop_instance_uid=uid)))
-        statuses = send(box, [content for _, content in batch])
+        statuses = send(box, [content for _, content in batch], timeout_s=1.5)
         for (uid, content), status in zip(batch, statuses, strict=True):
             if status == 0x0000:
                 acknowledged[uid] = hashlib.sha256(content).hexdigest()
@@ -100,10 +101,18 @@ def _keep_sending(box: Running, acknowledged: dict[str, str], done: threading.Ev
 
 
 def _open_jobs(data: Path) -> int:
+    return _count(data, "select count(*) from job where state <> 'done'")
+
+
+def _readings(data: Path) -> int:
+    return _count(data, "select count(*) from reading")
+
+
+def _count(data: Path, query: str) -> int:
     store = Store(data / "waypost.db")
     try:
         with store.read() as db:
-            return int(db.execute("select count(*) from job where state <> 'done'").fetchone()[0])
+            return int(db.execute(query).fetchone()[0])
     finally:
         store.close()
 

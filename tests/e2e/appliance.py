@@ -120,6 +120,7 @@ def send(
     contents: Sequence[bytes],
     *,
     ae_title: str = "WAYPOST",
+    timeout_s: float = 20.0,
     sent: Callable[[int, int], None] | None = None,
 ) -> list[int | None]:
     """Send files over one association; return the status of each (None: no answer)."""
@@ -129,7 +130,7 @@ def send(
     if not _listens(appliance.host, appliance.port):
         return [None] * len(datasets)
     ae = ApplicationEntity(ae_title="ROOM1")
-    ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = 3, 20, 20
+    ae.acse_timeout, ae.dimse_timeout, ae.network_timeout = 3, timeout_s, timeout_s
     association = ae.associate(appliance.host, appliance.port, contexts, ae_title=ae_title)
     if not association.is_established:
         return [None] * len(datasets)
