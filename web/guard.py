@@ -65,7 +65,10 @@ def _refuse_foreign_origin() -> None:
     origin = request.headers.get("Origin")
     if site is not None and site != "same-origin":
         abort(403)
-    if origin is not None and origin != f"{request.scheme}://{request.host}":
+    # Under "no-referrer" a browser hides the origin of its forms ("null", Fetch Standard 3.2);
+    # then its Sec-Fetch-Site, which no page can set, must have said where it came from.
+    hidden = origin == "null" and site == "same-origin"
+    if not (origin is None or hidden or origin == f"{request.scheme}://{request.host}"):
         abort(403)
     if site is None and origin is None and PROGRAM_HEADER not in request.headers:
         abort(403)

@@ -33,6 +33,11 @@ def browser_type_launch_args() -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """No base address; the plug-in's own fixture is of a form that pytest deprecates."""
+
+
 @pytest.fixture
 def clinic(load: Caseload, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]]:
     """A running server with a case of each kind: its address, and the cases' ids."""
