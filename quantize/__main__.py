@@ -42,7 +42,10 @@ def main() -> None:
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
 def run(recipe: Path, data: Path, out: Path, work: Path | None, threads: int) -> None:
-    """Make the package that RECIPE describes; what was finished before is not done again."""
+    """Make the package that RECIPE describes; what was finished before is not done again.
+
+    On a CPU, read the head of quantize/train.py first: three variables save a third of the time.
+    """
     import torch  # noqa: PLC0415 - `evaluate` and `--help` need none of it
 
     from quantize import recipe as straight_way  # noqa: PLC0415

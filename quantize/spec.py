@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from appliance.manifest import Exposure, InputSpec, IntendedUse, OutputSpec, Polarity, Resize
 from quantize.data import SiteSpec
-from quantize.train import Phase, TrainSpec
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,6 +30,53 @@ class Site:
     title: str
     licence: str
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """So many steps at one size; sizes grow from phase to phase."""
+
+    side_px: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """The training part of a recipe.
+
+    Parameters
+    ----------
+    learning_rate, head_learning_rate
+        Peaks of the one-cycle schedule for the pre-trained body and the new classifier.
+    label_smoothing
+        Targets become ``smoothing / 2`` and ``1 - smoothing / 2``.
+    average_decay
+        Of the exponential moving average of the weights, which is what is shipped.
+    """
+
+    seed: int
+    batch: int
+    phases: tuple[Phase, ...]
+    learning_rate: float
+    head_learning_rate: float
+    weight_decay: float
+    label_smoothing: float
+    dropout: float
+    average_decay: float
+    checkpoint_steps: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of all phases."""
+        return sum(phase.steps for phase in self.phases)
+
+    def side_px(self, step: int) -> int:
+        """Size of the images at `step`."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase.side_px
+            step -= phase.steps
+        return self.phases[-1].side_px
 
 
 @dataclass(frozen=True, slots=True)
