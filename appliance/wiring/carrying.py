@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.errors import ConfigError
+from appliance.errors import ConfigError, PeerUnreachableError
 from appliance.sync.courier import Courier
 from appliance.sync.cstore import CStoreTransport
 from appliance.sync.payload import Payloads
@@ -20,13 +20,37 @@ if TYPE_CHECKING:
     from appliance.config import Config, Target
     from appliance.store.database import Store
     from appliance.store.files import FileStore
-    from appliance.sync.transport import Transport
+    from appliance.sync.transport import Receipt, Transport
 
 _LEASE_S = 600.0
 
 
+class Blocked:
+    """The way to a target that cannot be used as configured: everything for it waits.
+
+    The others go on, and the reason stands at each of its items.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def send(self, content: bytes, object_uid: str) -> Receipt:  # noqa: ARG002 - the protocol's
+        """Raise the reason as `PeerUnreachableError`: tried again, never lost."""
+        raise PeerUnreachableError(self._reason, code="target_configuration")
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+
 def build_transport(target: Target, calling_ae_title: str) -> Transport:
-    """Return the way to one configured target."""
+    """Return the way to one configured target; one that cannot be used blocks only itself."""
+    try:
+        return _transport(target, calling_ae_title)
+    except ConfigError as error:
+        return Blocked(error.text)
+
+
+def _transport(target: Target, calling_ae_title: str) -> Transport:
     if target.kind == "cstore":
         return CStoreTransport(
             target.host,
