@@ -144,13 +144,16 @@ evaluate: workbench ## AUROC with intervals, per site, of the shipped model: mak
 
 # --- measures -------------------------------------------------------------------------------
 
-.PHONY: bench-latency bench-ingest bench-kills
+.PHONY: bench-latency bench-ingest bench-kills bench-report
 bench-latency: dev ## Last byte to committed reading, start-up, memory: 30 sends of the 7.2 MB film
 	@$(BIN)/python bench/latency.py
 bench-ingest: dev ## Durable C-STORE rate beside Orthanc's, in one run
 	@$(BIN)/python bench/ingest_rate.py
 bench-kills: dev ## 200 random kill -9 of receiver and worker under load; a full disk
 	@$(BIN)/python bench/kills.py
+
+bench-report: dev ## Write docs/measurements.md from what was measured
+	@$(BIN)/python bench/report.py
 
 .PHONY: clean
 clean: ## Remove what the targets made (environments too)
