@@ -6,6 +6,7 @@ element (0008,0060). Times are UTC and aware, names end in ``_at``; units stand 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
@@ -164,6 +165,15 @@ class OperatingPoint:
     threshold: float
 
 
+# Upper bounds in 100 (exclusive) of each word; the help page prints them.
+PROBABILITY_WORDS: tuple[tuple[int, str], ...] = (
+    (20, "unlikely"),
+    (50, "possible"),
+    (90, "likely"),
+    (101, "very likely"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A probability after calibration, held against its operating point.
@@ -183,6 +193,29 @@ class Finding:
     probability: float
     operating_point: OperatingPoint
     positive: bool
+
+    @property
+    def signs(self) -> str:
+        """What people are told of: signs of a disease, not the disease."""
+        lower = self.label if self.label[1:2].isupper() else self.label.lower()
+        return lower if lower.startswith("signs of") else f"signs of {lower}"
+
+    @property
+    def number(self) -> str:
+        """The probability in 100 as people read it, halves up; never a certainty of 0 or 100."""
+        value = self._in_100
+        if value < 1:
+            return "under 1"
+        return "over 99" if value > 99 else str(value)
+
+    @property
+    def word(self) -> str:
+        """Unlikely, possible, likely or very likely, by the number that stands beside it."""
+        return next(word for bound, word in PROBABILITY_WORDS if self._in_100 < bound)
+
+    @property
+    def _in_100(self) -> int:
+        return math.floor(self.probability * 100 + 0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +381,7 @@ class StoredReading:
     Parameters
     ----------
     artifacts
-        Kind (``film``, ``heat``) to the sha256 of a PNG in the file store.
+        Kind (``film``, ``thumb``, ``heat``) to the sha256 of a PNG in the file store.
     """
 
     id: int

@@ -46,7 +46,8 @@ def check_database(store: Store) -> Check:
 def check_outbox(oldest_open_at: float | None, dead: int, now: float) -> Check:
     """See whether the outbox moves; nothing in it is ever dropped."""
     if dead:
-        text = f"{dead} items were refused by the far side. Open the case and send them again."
+        what = "1 item was" if dead == 1 else f"{dead} items were"
+        text = f"{what} refused by the far side. Open the case and send it again."
         return Check("outbox", "Outbox", ok=False, text=text)
     if oldest_open_at is None:
         return Check("outbox", "Outbox", ok=True, text="nothing waits")
@@ -60,7 +61,7 @@ def check_process(role: str, beat_at: float | None, now: float) -> Check:
     """Look for a sign of life of the process within the last 20 seconds."""
     label = f"Process {role}"
     if beat_at is None or now - beat_at > _SILENT_S:
-        return Check(f"process_{role}", label, ok=False, text="silent. Start `waypost run` again.")
+        return Check(f"process_{role}", label, ok=False, text="silent. Start the appliance again.")
     return Check(f"process_{role}", label, ok=True, text="running")
 
 

@@ -57,7 +57,8 @@ class Supervisor:
     """Keeps the processes of `roles` alive until it is told to stop.
 
     A crash of one stops no other: it is started again, at once when it had accepted work, after a
-    growing pause while it dies before that. When the supervisor itself is killed, the kernel ends its children (PR_SET_PDEATHSIG).
+    growing pause while it dies before that. When the supervisor itself is killed, the kernel ends
+    its children (PR_SET_PDEATHSIG).
     """
 
     def __init__(self, roles: Sequence[Role]) -> None:

@@ -103,20 +103,11 @@ def _what(reading: Reading) -> str:
     if reading.state is not ReadingState.READ:
         return reading.reasons[0].text if reading.reasons else ""
     return "; ".join(
-        f"signs of {finding.label.lower()}: {probability_word(finding.probability)}"
-        f" ({finding.probability * 100:.0f} in 100,"
+        f"{finding.signs}: {finding.word} ({finding.number} in 100,"
         f" {'at or above' if finding.positive else 'below'} the operating point"
         f" {finding.operating_point.threshold * 100:.0f})"
         for finding in reading.findings
     )
-
-
-def probability_word(probability: float) -> str:
-    """Return unlikely (below 20 in 100), possible (below 50), likely (below 80) or very likely."""
-    for bound, word in ((0.2, "unlikely"), (0.5, "possible"), (0.8, "likely")):
-        if probability < bound:
-            return word
-    return "very likely"
 
 
 def _model(reading: Reading) -> str:

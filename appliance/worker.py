@@ -36,6 +36,7 @@ _MAX_TRIES = 3
 _POLL_S = 0.03
 _BEAT_S = 5.0
 _DISK_PAUSE_S = 30.0
+_THUMB_PX = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,10 @@ class Worker:
         if image is None:
             return {}
         rows, columns = image.pixels.shape[:2]
-        drawn = {"film": self._files.put(film_png(image.pixels))}
+        drawn = {
+            "film": self._files.put(film_png(image.pixels)),
+            "thumb": self._files.put(film_png(image.pixels, max_side=_THUMB_PX)),
+        }
         if reading.explanation is not None:
             drawn["heat"] = self._files.put(heat_png(reading.explanation, rows, columns))
         return drawn

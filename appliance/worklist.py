@@ -125,7 +125,7 @@ class Worklist:
             )
 
     def artifact(self, instance_id: int, kind: str) -> bytes | None:
-        """Return the PNG of `kind` (``film``, ``heat``) drawn for the latest reading, or None."""
+        """Return a PNG (``film``, ``thumb``, ``heat``) drawn for the latest reading, or None."""
         with self._store.read() as db:
             stored = readings.latest(db, instance_id)
         key = None if stored is None else stored.artifacts.get(kind)

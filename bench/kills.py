@@ -22,11 +22,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from appliance.store.database import Store
 from bench.machine import describe, save
 from tests.builders import make_cr
 from tests.e2e.appliance import Running, running, send, wait_until
-
-from appliance.store.database import Store
 
 SEED = 20261124
 

@@ -86,7 +86,7 @@ class MemoryWatch(threading.Thread):
     def run(self) -> None:
         """Sample until `finish`."""
         while not self._ended.wait(self._every_s):
-            rss = {name: value for name, value in self._sample("Rss:")}
+            rss = dict(self._sample("Rss:"))
             total = sum(rss.values())
             if total > self.peak_rss_bytes:
                 self.peak_rss_bytes, self.at_peak = total, rss

@@ -54,15 +54,16 @@ def latency(result: dict[str, Any]) -> str:
     memory = "\n".join(f"| {name} | {size} |" for name, size in result["processes_mb"].items())
     return f"""## From the last byte to the committed reading
 
-{result["sends"]} sends of the {result["film_bytes"] / 1e6:.1f} MB CR film (`make bench-latency`).
+{result["sends"]} sends of the {result["film_bytes"] / 1e6:.1f} MB CR film
+(`make bench-latency`).
 {machine(result)}
 
 | stage | p50 ms | p95 ms |
 | --- | --- | --- |
 {rows}
 
-`ready` after {result["ready_s"]} s. All processes together at their peak: {result["peak_rss_mb"]} MB
-resident ({result["peak_pss_mb"]} MB when shared pages are counted once).
+`ready` after {result["ready_s"]} s. All processes together at their peak:
+{result["peak_rss_mb"]} MB resident ({result["peak_pss_mb"]} MB when shared pages are counted once).
 
 | process at the peak | MB resident |
 | --- | --- |

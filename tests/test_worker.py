@@ -59,7 +59,7 @@ def test_reading_state_urgency_drawings_and_outbox_come_in_one_commit(store, fil
     assert kept.urgency is Urgency.URGENT
     assert kept.header.rows == 40
     assert reading is not None
-    assert set(reading.artifacts) == {"film", "heat"}
+    assert set(reading.artifacts) == {"film", "thumb", "heat"}
     assert files.read(reading.artifacts["film"]).startswith(b"\x89PNG")
     assert sorted(row["lane"] for row in items) == [2, 3]
     assert not make().run_once()
@@ -71,7 +71,7 @@ def test_what_cannot_be_answered_has_no_heat_map(store, make, admitted, ended):
     kept, reading, items = state(store, admitted)
     assert str(kept.state) == str(ended)
     assert reading is not None
-    assert set(reading.artifacts) == {"film"}
+    assert set(reading.artifacts) == {"film", "thumb"}
     assert len(items) == (2 if ended is ReadingState.ABSTAINED else 1)
 
 

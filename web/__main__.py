@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from appliance.errors import WaypostError
+from appliance.wiring.settings import Options, load
 from appliance.wiring.web import open_web_services
 from web.server import bind, serve
 
@@ -21,6 +22,7 @@ from web.server import bind, serve
 def main(data: Path, web: str, config: Path | None, ready_fd: int | None) -> None:
     """Serve Waypost's pages from DATA until they are told to stop."""
     try:
+        load(Options(data=data, config=config))
         listener = bind(web)
     except WaypostError as error:
         click.echo(error.text, err=True)

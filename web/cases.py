@@ -30,16 +30,14 @@ class FindingView:
     """A finding in words, with what the bar needs (0 to 100)."""
 
     finding: Finding
-    name: str
-    word: str
-    number: str
     percent: float
     threshold: float
 
     @property
     def sentence(self) -> str:
         """What is said of it: the name, the word, the number."""
-        return f"{self.name}: {self.word} ({self.number} in 100)"
+        finding = self.finding
+        return f"{finding.signs}: {finding.word} ({finding.number} in 100)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +151,6 @@ def _findings(reading: Reading) -> tuple[FindingView, ...]:
     return tuple(
         FindingView(
             finding=finding,
-            name=words.signs_of(finding.label),
-            word=words.probability_word(finding.probability),
-            number=words.number(finding.probability),
             percent=round(finding.probability * 100, 1),
             threshold=round(finding.operating_point.threshold * 100, 1),
         )
@@ -219,4 +214,5 @@ def _all_reasons(case: Case) -> tuple[Reason, ...]:
 
 
 def _finding_json(view: FindingView) -> dict[str, Any]:
-    return {**asdict(view.finding), "in_100": view.number, "word": view.word}
+    finding = view.finding
+    return {**asdict(finding), "in_100": finding.number, "word": finding.word}

@@ -6,7 +6,6 @@ in the page), a word, and the same shape as a character for text.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from datetime import timezone
 from typing import TYPE_CHECKING
@@ -76,43 +75,6 @@ def state_word(state: InstanceState, urgency: Urgency, *, reviewed: bool = False
     if state is InstanceState.READ and urgency is Urgency.URGENT:
         return STATES["urgent"]
     return STATES[_BY_INSTANCE_STATE[state]]
-
-
-# Upper bounds in 100 (exclusive) of each word; the help page prints them.
-PROBABILITY_WORDS: tuple[tuple[int, str], ...] = (
-    (20, "unlikely"),
-    (50, "possible"),
-    (80, "likely"),
-    (101, "very likely"),
-)
-
-
-def in_100(probability: float) -> int:
-    """Return a probability (0 to 1) as a whole number in 100, halves up."""
-    if not 0.0 <= probability <= 1.0:
-        raise ValueError("A probability lies between 0 and 1.")
-    return math.floor(probability * 100 + 0.5)
-
-
-def number(probability: float) -> str:
-    """Return the number as people read it; never a certainty of 0 or 100."""
-    value = in_100(probability)
-    if value < 1:
-        return "under 1"
-    return "over 99" if value > 99 else str(value)
-
-
-def probability_word(probability: float) -> str:
-    """Return unlikely, possible, likely or very likely, by the number that stands beside it."""
-    value = in_100(probability)
-    return next(word for bound, word in PROBABILITY_WORDS if value < bound)
-
-
-def signs_of(label: str) -> str:
-    """Return a finding's name as the pages say it: signs of it, not the thing itself."""
-    text = label.strip()
-    lower = text if text[1:2].isupper() else text[:1].lower() + text[1:]
-    return lower if lower.startswith("signs of") else f"signs of {lower}"
 
 
 def waiting(seconds: float) -> str:

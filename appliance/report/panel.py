@@ -45,8 +45,6 @@ _FAILED: Colour = (170, 182, 188)
 
 _READ: Colour = (124, 203, 155)
 
-_WORD_BELOW = ((20, "unlikely"), (50, "possible"), (80, "likely"), (101, "very likely"))
-
 
 @dataclass(frozen=True, slots=True)
 class _Line:
@@ -117,22 +115,8 @@ def draw_sheet(
 
 
 def likelihood(finding: Finding) -> str:
-    """Return a finding's words and number: ``likely (82 in 100)``.
-
-    The word follows from the number beside it: below 20 unlikely, below 50 possible, below 80
-    likely, else very likely. The number is never 0 or 100.
-    """
-    in_100 = math.floor(finding.probability * 100 + 0.5)
-    word = next(word for below, word in _WORD_BELOW if in_100 < below)
-    number = "under 1" if in_100 < 1 else "over 99" if in_100 > 99 else str(in_100)
-    return f"{word} ({number} in 100)"
-
-
-def signs_of(finding: Finding) -> str:
-    """Return a finding's name as the box says it: the signs of it, not the thing itself."""
-    label = finding.label.strip()
-    lower = label if label[1:2].isupper() else label[:1].lower() + label[1:]
-    return lower if lower.startswith("signs of") else f"signs of {lower}"
+    """Return a finding's word and number: ``likely (82 in 100)``."""
+    return f"{finding.word} ({finding.number} in 100)"
 
 
 def _heading(reading: Reading) -> list[_Line]:
@@ -181,7 +165,7 @@ def _finding(finding: Finding) -> list[_Line]:
     mark = math.floor(point.threshold * 100 + 0.5)
     said = f"{side} the operating point {point.name.replace('_', ' ')} ({mark} in 100)"
     return [
-        *_wrapped(f"{signs_of(finding)}:", 0.6, _TEXT, gap=18),
+        *_wrapped(f"{finding.signs}:", 0.6, _TEXT, gap=18),
         *_wrapped(likelihood(finding), 0.92, colour, bold=True, gap=4),
         _Line(kind="bar", gap=10, finding=finding, colour=colour),
         *_wrapped(said, 0.44, _QUIET, gap=2),

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from appliance import health
 from appliance.domain import Check, SystemReport
@@ -83,7 +83,7 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
     now = time.time()
     usage = shutil.disk_usage(data)
     beats = {beat.role: beat for beat in overview.heartbeats}
-    worker = json.loads(beats["worker"].detail) if "worker" in beats else {}
+    worker = _worker_detail(beats["worker"].detail) if "worker" in beats else {}
     open_items = [c for c in overview.outbox if c.state in {"ready", "leased"}]
     oldest = min((c.oldest_at.timestamp() for c in open_items), default=None)
     dead = sum(c.count for c in overview.outbox if c.state == "dead")
@@ -113,6 +113,15 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
         disk_total_bytes=usage.total,
         targets=tuple(target.name for target in config.target),
     )
+
+
+def _worker_detail(text: str) -> dict[str, Any]:
+    """Return what the worker said of itself; nothing when another version wrote it otherwise."""
+    try:
+        detail = json.loads(text)
+    except ValueError:
+        return {}
+    return detail if isinstance(detail, dict) else {}
 
 
 def report_system(options: Options) -> tuple[SystemReport, Overview]:

@@ -51,9 +51,7 @@ def main(folder: Path, config: str) -> None:
 def watch(page: Page, box: Running, folder: Path) -> dict[str, Any]:
     """Open the list, let the strangers send, and see the readings arrive without a reload."""
     foreign: list[str] = []
-    page.on(
-        "request", lambda r: r.url.startswith((box.web, "data:")) or foreign.append(r.url)
-    )
+    page.on("request", lambda r: r.url.startswith((box.web, "data:")) or foreign.append(r.url))
     page.goto(f"{box.web}/")
     page.evaluate("window.waypostWasHere = true")
     address = [box.host, str(box.port)]
@@ -64,9 +62,9 @@ def watch(page: Page, box: Running, folder: Path) -> dict[str, Any]:
         check=False,
     )
     report = folder / "report.txt"
+    later = [str(folder / "second.dcm"), str(folder / "scan.dcm")]
     subprocess.run(
-        ["dcmsend", "-aec", "WAYPOST", "--create-report-file", str(report), *address]
-        + [str(folder / "second.dcm"), str(folder / "scan.dcm")],
+        ["dcmsend", "-aec", "WAYPOST", "--create-report-file", str(report), *address, *later],
         capture_output=True,
         check=False,
     )

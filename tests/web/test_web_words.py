@@ -1,33 +1,7 @@
 from __future__ import annotations
 
-import pytest
-
 from appliance.domain import Header, InstanceState, Measurement, Urgency
 from web import words
-
-
-@pytest.mark.parametrize(
-    ("probability", "word", "number"),
-    [
-        (0.0, "unlikely", "under 1"),
-        (0.194, "unlikely", "19"),
-        (0.195, "possible", "20"),
-        (0.494, "possible", "49"),
-        (0.5, "likely", "50"),
-        (0.794, "likely", "79"),
-        (0.8, "very likely", "80"),
-        (1.0, "very likely", "over 99"),
-    ],
-)
-def test_word_and_number_agree(probability: float, word: str, number: str) -> None:
-    assert words.probability_word(probability) == word
-    assert words.number(probability) == number
-
-
-@pytest.mark.parametrize("wrong", [-0.01, 1.01, float("nan")])
-def test_what_is_no_probability_is_not_said(wrong: float) -> None:
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        words.in_100(wrong)
 
 
 def test_each_state_has_its_own_word_and_shape() -> None:

@@ -6,7 +6,7 @@ import re
 
 from flask import Blueprint, abort, render_template
 
-from web import words
+from appliance.domain import PROBABILITY_WORDS
 from web.markdown import to_html
 from web.state import pages
 
@@ -18,10 +18,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 @VIEW.get("/help")
 def show() -> str:
     """Return the help page."""
-    bounds = [0, *(bound for bound, _ in words.PROBABILITY_WORDS)]
+    bounds = [0, *(bound for bound, _ in PROBABILITY_WORDS)]
     ranges = [
         (low, min(high - 1, 100), word)
-        for low, (high, word) in zip(bounds, words.PROBABILITY_WORDS, strict=False)
+        for low, (high, word) in zip(bounds, PROBABILITY_WORDS, strict=False)
     ]
     return render_template("help.html", ranges=ranges, here="help")
 
