@@ -12,7 +12,7 @@ import pytest
 from appliance.domain import ModelRef
 from appliance.errors import BackendUnavailableError, InferenceError, ManifestError
 from appliance.inference import registry
-from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu, _saturates
 from appliance.inference.predict import Predictor, check_golden, load_predictor
 from appliance.manifest import MANIFEST_NAME, ModelManifest, load_manifest
 
@@ -150,6 +150,24 @@ def test_a_damaged_graph_is_said(tmp_path: Path) -> None:
     graph.write_bytes(b"damaged")
     with pytest.raises(BackendUnavailableError, match=r"cannot load model\.cpu\.onnx"):
         OnnxRuntimeCpu().load(graph, 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx2", True),
+        ("flags\t\t: fpu sse2 avx2 avx512_vnni", False),
+        ("flags\t\t: fpu sse2 avx2 avx_vnni", False),
+        ("Features\t: fp asimd", False),
+    ],
+)
+def test_exact_sums_are_asked_for_where_the_processor_saturates(
+    tmp_path: Path, flags: str, *, expected: bool
+) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text(f"processor\t: 0\n{flags}\n")
+    assert _saturates(info) is expected
+    assert not _saturates(tmp_path / "absent")
 
 
 def test_choose_takes_the_first_that_can_run() -> None:
