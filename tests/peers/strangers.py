@@ -74,9 +74,7 @@ def watch(page: Page, box: Running, folder: Path) -> dict[str, Any]:
         text=True,
         check=False,
     )
-    page.wait_for_function(
-        "document.querySelectorAll('a[href^=\"/study/\"]').length >= 3", timeout=30_000
-    )
+    page.locator("[id^=case-]").nth(2).wait_for(timeout=30_000)
     settled = wait_until(
         lambda: all(
             (box.case(uid) or {}).get("state") in {"read", "abstained", "refused"}

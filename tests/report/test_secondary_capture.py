@@ -20,7 +20,7 @@ from appliance.domain import OperatingPoint, Reading, ReadingState, Reason
 from appliance.errors import NotAnImageError, TooLargeError
 from appliance.report import panel
 from appliance.report.overlay import film_png, heat_png
-from appliance.report.panel import LIMITS, NOT_SURE, PANEL_WIDTH, draw_sheet, likelihood, signs_of
+from appliance.report.panel import LIMITS, NOT_SURE, PANEL_WIDTH, draw_sheet, likelihood
 from appliance.report.secondary_capture import build_result, result_uid, wrap_picture
 from tests.report import samples
 
@@ -123,7 +123,7 @@ def test_a_reading_says_what_the_box_says(pen: Pen) -> None:
     for said in (
         "the box's reading",
         "signs of pneumonia:",
-        "very likely (82 in 100)",
+        "likely (82 in 100)",
         "operating point high sensitivity (41 in 100)",
         "cardiothoracic ratio: 0.52",
         "cxr-pneumonia 1.0.0",
@@ -230,7 +230,7 @@ def test_every_probability_can_be_drawn(probability: float, threshold: float) ->
     ],
 )
 def test_a_finding_is_called_by_its_signs(label: str, said: str) -> None:
-    assert signs_of(dataclasses.replace(samples.finding(), label=label)) == said
+    assert dataclasses.replace(samples.finding(), label=label).signs == said
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, when the test reads it back
