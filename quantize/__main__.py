@@ -61,7 +61,7 @@ def run(recipe: Path, data: Path, out: Path, work: Path | None, threads: int) ->
                 progress.update(task, completed=step, description=f"loss {measured['loss']:.3f}")
 
             manifest = straight_way.run(spec, data, out, folder, report)
-    Console().print(_table(manifest, manifest.results))
+    _console().print(_table(manifest, manifest.results))
 
 
 @main.command()
@@ -86,7 +86,7 @@ def evaluate(
     if as_json:
         click.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        Console().print(_table(manifest, results))
+        _console().print(_table(manifest, results))
 
 
 class _spoken_errors:  # noqa: N801 - reads as a phrase where it is used
@@ -98,6 +98,12 @@ class _spoken_errors:  # noqa: N801 - reads as a phrase where it is used
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, (DataError, ManifestError, RecipeError)):
             raise click.ClickException(str(error)) from error
+
+
+def _console() -> Console:
+    """Give a pipe or a file the table's full width; a terminal has its own."""
+    console = Console()
+    return console if console.is_terminal else Console(width=220)
 
 
 def _progress() -> Progress:

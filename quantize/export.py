@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 OPSET = 17  # the newest that TensorRT 8.5 (JetPack 5) takes
 INPUT_NAME = "image"
 OUTPUT_NAMES = ("logits", "cam")
+HEAD_BIAS = "bias"  # of the network; the exporter keeps parameter names
 
 
 def export(network: Lite0, side_px: int, path: Path) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+import numpy as np
 import onnx
+import onnxruntime
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -23,12 +25,11 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from quantize.export import INPUT_NAME
+from quantize.export import HEAD_BIAS, INPUT_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -105,6 +106,7 @@ def quantize_both(
         )
     for path in targets:
         _strip(path)
+        _centre(path, fp32, inputs)
     return kept
 
 
@@ -115,6 +117,29 @@ def _kept_in_float(model: onnx.ModelProto, convolutions: int) -> tuple[str, ...]
     first = nodes[: order[convolutions]]
     head = nodes[order[-1] :]
     return tuple(node.name for node in (*first, *head) if node.op_type in ("Conv", "Add", "Clip"))
+
+
+def _centre(path: Path, fp32: Path, inputs: list[NDArray[np.float32]]) -> None:
+    """Move the head's bias so that the graph's mean logits are the FP32 graph's (bias correction).
+
+    Rounding shifts all logits a little, and each graph its own way; one calibration and one
+    threshold serve both graphs, so both are brought back to where the network was. (Nagel and
+    others, ICCV 2019, do this for every layer; here only the last one matters.)
+    """
+    shift = _mean_logits(fp32, inputs) - _mean_logits(path, inputs)
+    model = onnx.load(path)
+    bias = next(entry for entry in model.graph.initializer if entry.name == HEAD_BIAS)
+    moved = (onnx.numpy_helper.to_array(bias) + shift).astype(np.float32)
+    bias.CopyFrom(onnx.numpy_helper.from_array(moved, HEAD_BIAS))
+    onnx.save(model, path)
+
+
+def _mean_logits(graph: Path, inputs: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    logits = [session.run(["logits"], {INPUT_NAME: batch})[0][0] for batch in inputs]
+    return np.asarray(np.mean(logits, axis=0, dtype=np.float64))
 
 
 def _strip(path: Path) -> None:

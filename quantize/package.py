@@ -185,7 +185,9 @@ def _quantization(recipe: Recipe, kept_in_float: tuple[str, ...]) -> Quantizatio
     return Quantization(
         recipe=f"quantize/recipes/{recipe.path.name}",
         tool=f"onnxruntime {onnxruntime.__version__}, static, Q/DQ, per-channel weights",
-        range_calibration="MinMax over training images drawn evenly over sites and classes",
+        range_calibration=(
+            "MinMax over training images drawn evenly over sites and classes; head bias corrected"
+        ),
         n_images=recipe.int8.range_images,
         fp32_nodes=kept_in_float,
         cpu="activations unsigned 8 bits asymmetric, weights signed 8 bits, biases 32 bits",
