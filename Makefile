@@ -155,6 +155,10 @@ bench-kills: dev ## 200 random kill -9 of receiver and worker under load; a full
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py
 
+.PHONY: pictures
+pictures: dev ## Take the README's pictures anew (needs Debian's chromium)
+	@$(BIN)/python docs/pictures/make.py
+
 .PHONY: clean
 clean: ## Remove what the targets made (environments too)
 	@rm -rf .venv .venv-* .run .cache .work test-output bench/out .mypy_cache .ruff_cache .pytest_cache
