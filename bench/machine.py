@@ -31,7 +31,7 @@ def describe() -> dict[str, Any]:
     return {
         "cpu": cpu,
         "cores": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "load_before": os.getloadavg()[0],
@@ -111,6 +111,12 @@ class MemoryWatch(threading.Thread):
         self.join()
 
 
+def _name(words: list[str]) -> str:
+    if "-m" in words:
+        return words[words.index("-m") + 1]
+    return "appliance.decoder.child" if any("decoder" in word for word in words) else "other"
+
+
 def _tree(root: int) -> list[tuple[int, str]]:
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
@@ -123,7 +129,7 @@ def _tree(root: int) -> list[tuple[int, str]]:
         except OSError:
             continue
         parents[int(entry.name)] = int(stat[1])
-        names[int(entry.name)] = words[words.index("-m") + 1] if "-m" in words else words[0]
+        names[int(entry.name)] = _name(words)
     found = [root]
     for pid in found:
         found += [child for child, parent in parents.items() if parent == pid]
