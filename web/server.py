@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ THREADS = 32
 BACKLOG = 128
 # A stopping worker may finish what it does for this long; the streams end at once.
 GRACE_S = 1
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 NOT_LOOPBACK = (
     "The pages open to the clinic's network only with login and TLS, which this version does not"
     " have yet. Use 127.0.0.1."
@@ -103,6 +105,7 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "accesslog": None,
             "proc_name": "waypost-web",
             "control_socket_disable": True,
+            "post_fork": _end_with_arbiter,
             "post_worker_init": self._started,
         }
         if Path("/dev/shm").is_dir():  # noqa: S108  # gunicorn's heartbeat file, not on the disk
@@ -127,6 +130,11 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             with suppress(OSError):  # nobody waits any more
                 os.write(self._ready_fd, f"{self._address}\n".encode())
                 os.close(self._ready_fd)
+
+
+def _end_with_arbiter(_arbiter: Any, _worker: Any) -> None:
+    """Let the kernel end the worker when the arbiter is killed: it must not keep the port."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _stop_before(number: signal.Signals, stop: Callable[[], None]) -> None:

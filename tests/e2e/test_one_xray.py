@@ -87,8 +87,8 @@ def test_a_killed_process_comes_back_and_nothing_is_lost(tmp_path):
             os.kill(pid, signal.SIGKILL)
             assert wait_until(lambda: box.pids().get(name, pid) != pid), name  # noqa: B023
         film = make_cr(rows=300, columns=300, sop_instance_uid="1.2.3.2")
-        assert wait_until(lambda: send(box, [film]) == [0], 20)
-        assert wait_until(_answers(box), 20)
+        assert wait_until(lambda: send(box, [film]) == [0], 30)
+        assert wait_until(_answers(box), 30)
         for uid in ("1.2.3.1", "1.2.3.2"):
             assert wait_until(lambda: box.case(uid)["state"] in {"read", "abstained"})  # noqa: B023
         store = Store(box.data / "waypost.db")
