@@ -99,9 +99,9 @@ def ended(waypost_data: Path, tmp_path_factory) -> dict[str, tuple[str, str, str
     folder = waypost_data / "dicom_dialects" / "files"
     data, config = tmp_path_factory.mktemp("dialects"), Config()
     store, files = open_store(data)
-    admitter = build_admitter(config, data, store, files)
     found = {}
-    with build_decoder(config) as decoder:
+    with build_decoder(config) as decoder, build_decoder(config) as comparer:
+        admitter = build_admitter(config, data, (store, files), comparer)
         read = build_pipeline(config, decoder, load_models(config, data)).read
         worker = Worker(
             store, files, read, routes=[], owner="worker-1", clock=time.time, detail="{}"

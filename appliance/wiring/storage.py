@@ -41,9 +41,18 @@ def build_decoder(config: Config) -> Decoder:
     )
 
 
-def build_admitter(config: Config, data: Path, store: Store, files: FileStore) -> Admitter:
-    """Return the one door; its decoder starts only when two contents claim one UID."""
-    decoder = build_decoder(config)
+def build_admitter(
+    config: Config, data: Path, parts: tuple[Store, FileStore], decoder: Decoder
+) -> Admitter:
+    """Return the one door.
+
+    Parameters
+    ----------
+    decoder
+        Compares contents; its child starts only when two of them claim one SOP Instance UID. The
+        caller closes it.
+    """
+    store, files = parts
     return Admitter(
         store,
         files,
@@ -60,7 +69,8 @@ def admit_files(options: Options, paths: Sequence[Path]) -> Iterator[tuple[Path,
     data, config = data_folder(options), load(options)
     store, files = open_store(data)
     try:
-        admitter = build_admitter(config, data, store, files)
-        yield from admit_paths(paths, admitter.admit, Source.SHELL)
+        with build_decoder(config) as decoder:
+            admitter = build_admitter(config, data, (store, files), decoder)
+            yield from admit_paths(paths, admitter.admit, Source.SHELL)
     finally:
         store.close()

@@ -14,7 +14,7 @@ from appliance.ingest.upload import Uploads
 from appliance.review import Review
 from appliance.wiring.models import model_card, model_summaries
 from appliance.wiring.settings import Options, data_folder, load, software_version
-from appliance.wiring.storage import build_admitter, open_store
+from appliance.wiring.storage import build_admitter, build_decoder, open_store
 from appliance.worklist import Worklist
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def open_web_services(data: Path, config_file: Path | None = None) -> WebService
         worklist=worklist,
         review=Review(store, time.time),
         uploads=Uploads(
-            build_admitter(config, data, store, files).admit,
+            build_admitter(config, data, (store, files), build_decoder(config)).admit,
             total_bytes=_UPLOAD_BYTES,
             entries=_UPLOAD_ENTRIES,
         ),
