@@ -162,12 +162,11 @@ def run_full_disk() -> dict[str, Any]:
 
 def _fill(folder: Path) -> dict[str, Any]:
     ballast = folder / "ballast"
-    config = "[limits]\nfree_disk_bytes = 0\n"
     films = [
         make_cr(rows=1000, columns=1000, sop_instance_uid=f"1.2.826.0.1.3680043.9.7433.9.{n}")
         for n in range(12)
     ]
-    with running(folder / "data", config=config) as box:
+    with running(folder / "data") as box:
         ballast.write_bytes(b"\0" * 6_000_000)
         first = send(box, films)
         ballast.unlink()

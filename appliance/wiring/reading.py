@@ -23,7 +23,7 @@ from appliance.wiring.models import (
     open_package,
 )
 from appliance.wiring.settings import Options, data_folder, load
-from appliance.wiring.storage import build_decoder, open_store
+from appliance.wiring.storage import build_decoder, open_store, reserve_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
     troubles = backend_troubles()
     chosen = choose().name
     checks = [
-        health.check_disk(shutil.disk_usage(data).free, config.limits.free_disk_bytes),
+        health.check_disk(shutil.disk_usage(data).free, reserve_bytes(config, data)),
         health.check_clock(time.time()),
         database,
         *(

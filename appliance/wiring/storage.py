@@ -41,6 +41,11 @@ def build_decoder(config: Config) -> Decoder:
     )
 
 
+def reserve_bytes(config: Config, data: Path) -> int:
+    """Return the free space that is kept: as configured, but at most a twentieth of the disk."""
+    return min(config.limits.free_disk_bytes, shutil.disk_usage(data).total // 20)
+
+
 def build_admitter(
     config: Config, data: Path, parts: tuple[Store, FileStore], decoder: Decoder
 ) -> Admitter:
@@ -59,7 +64,7 @@ def build_admitter(
         clock=time.time,
         same_content=decoder.same_content,
         instance_bytes=config.limits.instance_bytes,
-        free_disk_bytes=config.limits.free_disk_bytes,
+        free_disk_bytes=reserve_bytes(config, data),
         free_bytes=lambda: shutil.disk_usage(data).free,
     )
 

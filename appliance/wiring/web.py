@@ -14,7 +14,7 @@ from appliance.ingest.upload import Uploads
 from appliance.review import Review
 from appliance.wiring.models import model_card, model_summaries
 from appliance.wiring.settings import Options, data_folder, load, software_version
-from appliance.wiring.storage import build_admitter, build_decoder, open_store
+from appliance.wiring.storage import build_admitter, build_decoder, open_store, reserve_bytes
 from appliance.worklist import Worklist
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
     oldest = min((c.oldest_at.timestamp() for c in open_items), default=None)
     dead = sum(c.count for c in overview.outbox if c.state == "dead")
     checks = [
-        health.check_disk(usage.free, config.limits.free_disk_bytes),
+        health.check_disk(usage.free, reserve_bytes(config, data)),
         health.check_clock(now),
         health.check_database(store),
         health.check_outbox(oldest, dead, now),
