@@ -55,7 +55,7 @@ def run(recipe: Path, data: Path, out: Path, work: Path | None, threads: int) ->
         spec = read_recipe(recipe)
         folder = work if work is not None else CACHE / spec.id / spec.version
         with _progress() as progress:
-            task = progress.add_task("train", total=spec.train.steps)
+            task = progress.add_task("train", total=spec.steps)
 
             def report(step: int, measured: dict[str, float]) -> None:
                 progress.update(task, completed=step, description=f"loss {measured['loss']:.3f}")

@@ -192,5 +192,16 @@ def _quantization(recipe: Recipe, kept_in_float: tuple[str, ...]) -> Quantizatio
         fp32_nodes=kept_in_float,
         cpu="activations unsigned 8 bits asymmetric, weights signed 8 bits, biases 32 bits",
         tensorrt="activations and weights signed 8 bits symmetric, zero point 0, biases float",
-        pruning="none",
+        pruning=_pruning(recipe),
+    )
+
+
+def _pruning(recipe: Recipe) -> str:
+    made = recipe.prune
+    if made is None:
+        return "none"
+    return (
+        f"{made.ratio:.0%} of the channels of every group in {made.rounds} cuts (Taylor "
+        f"importance), counts rounded to 16, then {made.steps} steps of distillation "
+        f"({made.teacher_weight:.0%} teacher)"
     )

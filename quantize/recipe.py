@@ -1,7 +1,7 @@
 """The straight way from labelled images to a model package; this module is its table of contents.
 
-data -> train -> export -> int8 -> decide (calibration, operating point, abstention) -> evaluate ->
-package. Each stage leaves files in the run's folder and is not done twice (`quantize.stages`);
+data -> train -> prune -> export -> int8 -> decide (calibration, operating point, abstention) ->
+evaluate -> package. Each stage leaves files in the run's folder and is not done twice (`quantize.stages`);
 training also resumes from its last checkpoint.
 """
 
@@ -22,6 +22,7 @@ from quantize.export import export
 from quantize.int8 import quantize_both
 from quantize.network import Lite0, load_published, published_weights_path
 from quantize.package import Evidence, write_package
+from quantize.prune import Films, load_network, prune
 from quantize.stages import Stages, digest
 from quantize.train import Labelled, draw, train
 
@@ -37,9 +38,11 @@ if TYPE_CHECKING:
     Report = Callable[[int, dict[str, float]], None]
 
 FP32_GRAPH = "model.fp32.onnx"
+UNCUT_GRAPH = "model.uncut.onnx"  # of the network before pruning, where the recipe prunes
 CPU_GRAPH = "model.cpu.onnx"
 TENSORRT_GRAPH = "model.trt.onnx"
 WEIGHTS = "weights.pt"
+PRUNED_WEIGHTS = "pruned.pt"
 RANGE_SEED = 7  # of the draw of the images for the range calibration
 
 
@@ -78,7 +81,8 @@ def run(recipe: Recipe, data: Path, out: Path, work: Path, report: Report) -> Mo
     """
     bench = gather(recipe, data, work)
     trained = train_stage(bench, report)
-    exported = export_stage(bench, trained)
+    pruned = prune_stage(bench, trained, report)
+    exported = export_stage(bench, pruned)
     kept_in_float = int8_stage(bench, exported)
     rules = decide_stage(bench)
     results = evaluate_stage(bench, rules)
@@ -113,16 +117,38 @@ def train_stage(bench: Bench, report: Report) -> str:
     return bench.stages.run("train", key, (WEIGHTS,), make)
 
 
-def export_stage(bench: Bench, trained: str) -> str:
-    """Write the FP32 graph."""
-    folder = bench.stages.folder
+def prune_stage(bench: Bench, trained: str, report: Report) -> str:
+    """Cut channels and distil; nothing is done where the recipe has no ``[prune]``."""
+    recipe, folder = bench.recipe, bench.stages.folder
+    if recipe.prune is None:
+        return trained
+    training = bench.split("train")
+    key = (trained, recipe.prune, recipe.input)
+
+    def after(step: int, measured: dict[str, float]) -> None:
+        report(recipe.train.steps + step, measured)
 
     def make() -> None:
-        network = Lite0(1)
-        network.load_state_dict(torch.load(folder / WEIGHTS, weights_only=True))
-        export(network, bench.recipe.input.side_px, folder / FP32_GRAPH)
+        films = Films(Labelled(training, bench.images(training)), recipe.train, recipe.input)
+        checkpoints = folder / f"prune-{digest(key)[:12]}"
+        thin = prune(load_network(folder / WEIGHTS), films, recipe.prune, checkpoints, after)
+        torch.save(thin.state_dict(), folder / PRUNED_WEIGHTS)
 
-    return bench.stages.run("export", (trained, bench.recipe.input), (FP32_GRAPH,), make)
+    return bench.stages.run("prune", key, (PRUNED_WEIGHTS,), make)
+
+
+def export_stage(bench: Bench, weights: str) -> str:
+    """Write the FP32 graph; where the recipe prunes, that of the uncut network beside it."""
+    recipe, folder = bench.recipe, bench.stages.folder
+    graphs = {FP32_GRAPH: WEIGHTS}
+    if recipe.prune is not None:
+        graphs = {FP32_GRAPH: PRUNED_WEIGHTS, UNCUT_GRAPH: WEIGHTS}
+
+    def make() -> None:
+        for graph, source in graphs.items():
+            export(load_network(folder / source), recipe.input.side_px, folder / graph)
+
+    return bench.stages.run("export", (weights, recipe.input), tuple(graphs), make)
 
 
 def int8_stage(bench: Bench, exported: str) -> tuple[str, ...]:

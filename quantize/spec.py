@@ -80,6 +80,37 @@ class TrainSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PruneSpec:
+    """The optional ``[prune]`` table: how much is cut, and how it heals.
+
+    Parameters
+    ----------
+    ratio
+        Share of the channels that goes, the same in every group of layers.
+    rounds, recovery_steps
+        In so many cuts, each with so many steps of distillation before the next.
+    importance_batches
+        Batches whose gradients say which channels matter least.
+    steps, learning_rate
+        Of the distillation after the last cut.
+    teacher_weight
+        Share of the target that the uncut network gives; the labels give the rest.
+    """
+
+    ratio: float
+    rounds: int
+    recovery_steps: int
+    importance_batches: int
+    steps: int
+    learning_rate: float
+    teacher_weight: float = 0.7
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ratio < 1 or self.rounds < 1 or self.importance_batches < 1:
+            raise ValueError("prune: ratio lies between 0 and 1, rounds and batches are 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
 class Int8Spec:
     """How the graph becomes eight bits.
 
@@ -107,12 +138,18 @@ class Recipe:
     input: InputSpec
     sites: tuple[Site, ...]
     train: TrainSpec
+    prune: PruneSpec | None
     int8: Int8Spec
     operating_point_name: str
     target_sensitivity: float
     alpha: float
     intended_use: IntendedUse
     path: Path
+
+    @property
+    def steps(self) -> int:
+        """Steps of training and, where the recipe prunes, of distillation."""
+        return self.train.steps + (self.prune.steps if self.prune else 0)
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -140,6 +177,7 @@ def _recipe(table: dict[str, Any], path: Path) -> Recipe:
         input=_input(table["input"]),
         sites=tuple(_site(entry) for entry in table["sites"]),
         train=TrainSpec(**(train | {"phases": tuple(Phase(**p) for p in train["phases"])})),
+        prune=PruneSpec(**table["prune"]) if "prune" in table else None,
         int8=Int8Spec(**table["int8"]),
         operating_point_name=point["name"],
         target_sensitivity=point["target_sensitivity"],
