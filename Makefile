@@ -105,9 +105,12 @@ test-workbench: workbench ## The workbench's own tests (torch)
 .PHONY: test-pythons
 test-pythons: ## The device suite on each Python from 3.10 to 3.13 that this machine has
 	@for version in 3.10 3.12 3.13; do \
-	  if python$$version -c 'import ensurepip' 2>/dev/null; then \
+	  found=; \
+	  for python in python$$version $${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version.*/bin/python; do \
+	    if "$$python" -c 'import ensurepip' 2>/dev/null; then found=$$python; break; fi; done; \
+	  if [ -n "$$found" ]; then \
 	    echo "Python $$version"; \
-	    $(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON=python$$version; \
+	    $(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON="$$found"; \
 	  else echo "Python $$version is not on this machine: skipped"; fi; done
 
 .PHONY: wheels
