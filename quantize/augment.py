@@ -34,16 +34,37 @@ class Augmenter:
         The model's exposure rule, applied last as on the device; None for none.
     erase
         Chance that a rectangle is blotted out.
+    exchange
+        Chance that a film takes the grey-value distribution of another one, where one is given.
     """
 
     side_px: int
     exposure: Exposure | None
     erase: float = 0.25
+    exchange: float = 0.0
 
-    def __call__(self, image: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-        """Map uint8 (h, w) to uint8 (side, side)."""
-        view = self._place(image, rng).astype(np.float32)
-        view = _bend(view, rng)
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        rng: Generator,
+        other: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Map uint8 (h, w) to uint8 (side, side); `other` is a film to take the greys of."""
+        return self.render(image, self.placement(image.shape, rng), rng, other)
+
+    def render(
+        self,
+        image: NDArray[np.uint8],
+        placement: NDArray[np.float64],
+        rng: Generator,
+        other: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        """Draw the view that `placement` frames."""
+        border = cv2.BORDER_CONSTANT if rng.random() < 0.8 else cv2.BORDER_REFLECT_101
+        grey = self.warp(image, placement, border)
+        if other is not None and rng.random() < self.exchange:
+            grey = take_greys(grey, other)
+        view = _bend(grey.astype(np.float32), rng)
         if rng.random() < 0.3:
             view = _shade(view, rng)
         if rng.random() < 0.3:
@@ -65,9 +86,9 @@ class Augmenter:
             _erase(grey, rng)
         return grey
 
-    def _place(self, image: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-        """Crop, stretch, turn and mirror in one warp."""
-        rows, columns = image.shape
+    def placement(self, shape: tuple[int, ...], rng: Generator) -> NDArray[np.float64]:
+        """Crop, stretch, turn and mirror: one affine map (2, 3) from the image to the square."""
+        rows, columns = shape
         scale = rng.uniform(0.78, 1.12)
         aspect = np.exp(rng.uniform(-0.18, 0.18))
         angle = np.deg2rad(rng.uniform(-10, 10))
@@ -78,15 +99,30 @@ class Augmenter:
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = turn @ np.diag([x, y])
         shift = np.full(2, self.side_px / 2) - matrix @ centre
+        return np.column_stack([matrix, shift])
+
+    def warp(
+        self,
+        image: NDArray[np.uint8],
+        placement: NDArray[np.float64],
+        border: int = cv2.BORDER_CONSTANT,
+    ) -> NDArray[np.uint8]:
+        """Bring an image, or its mask, to the square that `placement` frames."""
+        square = (self.side_px, self.side_px)
         warped = cv2.warpAffine(
-            image,
-            np.column_stack([matrix, shift]),
-            (self.side_px, self.side_px),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT if rng.random() < 0.8 else cv2.BORDER_REFLECT_101,
-            borderValue=0,
+            image, placement, square, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=0
         )
         return np.asarray(warped, dtype=np.uint8)
+
+
+def take_greys(grey: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give `grey` the grey-value distribution of `other`: another film's machine and exposure."""
+    here, there = (
+        np.cumsum(np.bincount(x.reshape(-1), minlength=256)) / x.size for x in (grey, other)
+    )
+    table = np.rint(np.interp(here, there, np.arange(256)))
+    taken: NDArray[np.uint8] = table.astype(np.uint8)[grey]
+    return taken
 
 
 def _bend(view: NDArray[np.float32], rng: Generator) -> NDArray[np.float32]:

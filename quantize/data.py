@@ -37,6 +37,7 @@ class Sample:
     split: str
     patient: str
     view: str = ""
+    lungmask: str = ""
 
     @property
     def stratum(self) -> tuple[str, str, bool]:
@@ -101,6 +102,7 @@ def _sample(spec: SiteSpec, row: dict[str, str]) -> Sample:
         split="test" if spec.measure_only else row["split"],
         patient=row["patient"],
         view=row.get("view", ""),
+        lungmask=row.get("lungmask", ""),
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FEATURES = 1280
 _BATCH_NORM_EPSILON = 1e-3  # the published weights' own
 _BATCH_NORM_MOMENTUM = 0.01
+_MIXED_AFTER = (2, 4)  # the ends of the stages at a quarter and an eighth of the side
 
 
 class _Stage(NamedTuple):
@@ -85,10 +86,13 @@ class Lite0(nn.Module):
         Number of findings.
     dropout
         Share of feature channels that training drops before the classifier.
+    mix_statistics
+        Chance that training mixes the films' feature statistics after an early stage.
     """
 
-    def __init__(self, outputs: int, *, dropout: float = 0.2) -> None:
+    def __init__(self, outputs: int, *, dropout: float = 0.2, mix_statistics: float = 0.0) -> None:
         super().__init__()
+        self.mix_statistics = mix_statistics
         self.stem = _convolution(1, 32, 3, 2)
         self.stem_norm = _batch_norm(32)
         blocks: list[nn.Module] = []
@@ -110,8 +114,10 @@ class Lite0(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Map (n, 1, s, s) to (n, 1280, s / 32, s / 32)."""
         x = self.activation(self.stem_norm(self.stem(x)))
-        for block in self.blocks:
+        for place, block in enumerate(self.blocks):
             x = block(x)
+            if self.training and self.mix_statistics and place in _MIXED_AFTER:
+                x = mixed_statistics(x, self.mix_statistics)
         return self.activation(self.head_norm(self.head(x)))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -122,6 +128,22 @@ class Lite0(nn.Module):
         """
         cam = self.classifier(self.dropout(self.features(x)))
         return cam.mean(dim=(2, 3)) + self.bias, cam
+
+
+def mixed_statistics(x: Tensor, chance: float) -> Tensor:
+    """Give each film a mean and a spread of every channel between its own and another film's.
+
+    What distinguishes hospitals (contrast, sharpness, grain) sits in these statistics more than
+    what distinguishes patients (Zhou and others, MixStyle, ICLR 2021).
+    """
+    if float(torch.rand(())) > chance:
+        return x
+    mean = x.mean(dim=(2, 3), keepdim=True).detach()
+    spread = (x.var(dim=(2, 3), keepdim=True) + 1e-6).sqrt().detach()
+    other = torch.randperm(x.shape[0])
+    share = torch.distributions.Beta(0.3, 0.3).sample((x.shape[0], 1, 1, 1))
+    new_spread = share * spread + (1 - share) * spread[other]
+    return (x - mean) / spread * new_spread + share * mean + (1 - share) * mean[other]
 
 
 _PUBLISHED = {

@@ -17,14 +17,12 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import nn
 
-from quantize.augment import Augmenter
-from quantize.data import labels
+from quantize.lungs import stray
 from quantize.network import Lite0
-from quantize.train import Average, Labelled, draw, one_cycle
+from quantize.train import Average, Batch, Labelled, draw_batch, one_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,16 +47,10 @@ class Films:
     train: TrainSpec
     input: InputSpec
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Give views (batch, 1, side, side) and their ground truth (batch, 1), 0 or 1."""
-        rng = np.random.default_rng((self.train.seed, _SEED_OFFSET + step))
-        augmenter = Augmenter(self.input.side_px, self.input.exposure)
-        chosen = draw(self.training.samples, rng, self.train.batch)
-        views = np.stack([augmenter(self.training.images[i], rng) for i in chosen])
-        normal = (views.astype(np.float32) / 255 - self.input.mean) / self.input.std
-        batch = torch.from_numpy(normal.astype(np.float32))[:, None]
-        truth = labels([self.training.samples[i] for i in chosen]).astype(np.float32)
-        return batch.contiguous(memory_format=torch.channels_last), torch.from_numpy(truth)[:, None]
+    def batch(self, step: int) -> Batch:
+        """Draw the batch of a step; negative steps are for the importance."""
+        number = _SEED_OFFSET + step
+        return draw_batch(self.training, self.train, self.input, self.input.side_px, number)
 
 
 def prune(teacher: Lite0, films: Films, spec: PruneSpec, folder: Path, report: Report) -> Lite0:
@@ -130,9 +122,9 @@ def _fill_gradients(network: Lite0, films: Films, spec: PruneSpec, cut: int) -> 
     network.zero_grad()
     for number in range(spec.importance_batches):
         # negative steps: films that neither training nor distillation draws at that number
-        views, truth = films.batch(-1 - cut * spec.importance_batches - number)
-        logits, _ = network(views)
-        nn.functional.binary_cross_entropy_with_logits(logits, truth).backward()
+        batch = films.batch(-1 - cut * spec.importance_batches - number)
+        logits, _ = network(batch.views)
+        nn.functional.binary_cross_entropy_with_logits(logits, batch.truth[:, None]).backward()
 
 
 class Pupil:
@@ -157,18 +149,22 @@ class Pupil:
 
     def advance(self, draw_number: int) -> float:
         """Learn from one batch, drawn by its number; return the loss."""
-        views, truth = self._films.batch(draw_number)
+        batch = self._films.batch(draw_number)
         torch.manual_seed(self._films.train.seed * 1_000_003 + _SEED_OFFSET + draw_number)
         with torch.no_grad():
-            taught = torch.sigmoid(self._teacher(views)[0])
-        smoothing = self._films.train.label_smoothing
-        smoothed = truth * (1 - smoothing) + smoothing / 2
+            taught = torch.sigmoid(self._teacher(batch.views)[0])
+        spec = self._films.train
+        smoothing = spec.label_smoothing
+        smoothed = batch.truth[:, None] * (1 - smoothing) + smoothing / 2
         weight = self._spec.teacher_weight
         target = weight * taught + (1 - weight) * smoothed
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._spec.learning_rate * one_cycle(self.step / self._steps)
-        loss = nn.functional.binary_cross_entropy_with_logits(self.network(views)[0], target)
+        logits, cam = self.network(batch.views)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
+        if batch.outside is not None:
+            loss = loss + spec.stray_weight * stray(cam, batch.outside)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)

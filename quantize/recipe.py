@@ -1,8 +1,8 @@
 """The straight way from labelled images to a model package; this module is its table of contents.
 
 data -> train -> prune -> export -> int8 -> decide (calibration, operating point, abstention) ->
-evaluate -> package. Each stage leaves files in the run's folder and is not done twice (`quantize.stages`);
-training also resumes from its last checkpoint.
+evaluate -> package. Each stage leaves files in the run's folder and is not done twice
+(`quantize.stages`); training also resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from quantize.decide import abstention_band, fit_platt, threshold_for
 from quantize.evaluate import GraphLogits, Rules, graph_logits, measure
 from quantize.export import export
 from quantize.int8 import quantize_both
+from quantize.lungs import read_lungs
 from quantize.network import Lite0, load_published, published_weights_path
 from quantize.package import Evidence, write_package
 from quantize.prune import Films, load_network, prune
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from appliance.manifest import ModelManifest, SiteResult
+    from quantize.lungs import Lungs
     from quantize.spec import Recipe
 
     Report = Callable[[int, dict[str, float]], None]
@@ -63,6 +65,10 @@ class Bench:
     def images(self, samples: list[Sample]) -> list[NDArray[np.uint8]]:
         """Decode the samples' images, grey uint8 of their own sizes."""
         return [read_grey(self.data / s.site / s.file) for s in samples]
+
+    def lungs(self, samples: list[Sample]) -> Lungs | None:
+        """Read the samples' lung masks, if the training has a use for them."""
+        return read_lungs(self.data, samples) if self.recipe.train.stray_weight else None
 
 
 def run(recipe: Recipe, data: Path, out: Path, work: Path, report: Report) -> ModelManifest:
@@ -103,10 +109,10 @@ def train_stage(bench: Bench, report: Report) -> str:
 
     def make() -> None:
         torch.manual_seed(recipe.train.seed)
-        network = Lite0(1, dropout=recipe.train.dropout)
+        network = Lite0(1, dropout=recipe.train.dropout, mix_statistics=recipe.train.mix_statistics)
         load_published(network, published_weights_path())
         sets = (
-            Labelled(training, bench.images(training)),
+            Labelled(training, bench.images(training), bench.lungs(training)),
             Labelled(validation, bench.images(validation)),
         )
         checkpoints = folder / f"train-{digest(key)[:12]}"
@@ -129,7 +135,8 @@ def prune_stage(bench: Bench, trained: str, report: Report) -> str:
         report(recipe.train.steps + step, measured)
 
     def make() -> None:
-        films = Films(Labelled(training, bench.images(training)), recipe.train, recipe.input)
+        labelled = Labelled(training, bench.images(training), bench.lungs(training))
+        films = Films(labelled, recipe.train, recipe.input)
         checkpoints = folder / f"prune-{digest(key)[:12]}"
         thin = prune(load_network(folder / WEIGHTS), films, recipe.prune, checkpoints, after)
         torch.save(thin.state_dict(), folder / PRUNED_WEIGHTS)

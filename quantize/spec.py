@@ -52,6 +52,14 @@ class TrainSpec:
         Targets become ``smoothing / 2`` and ``1 - smoothing / 2``.
     average_decay
         Of the exponential moving average of the weights, which is what is shipped.
+    by_view
+        Whether films are drawn evenly over their views within site and class.
+    exchange
+        Chance that a film takes the grey-value distribution of another film of its batch.
+    mix_statistics
+        Chance that a step mixes feature statistics between films.
+    stray_weight
+        Of the loss on activation outside the lungs; 0 reads no masks.
     """
 
     seed: int
@@ -64,6 +72,10 @@ class TrainSpec:
     dropout: float
     average_decay: float
     checkpoint_steps: int
+    by_view: bool = True
+    exchange: float = 0.0
+    mix_statistics: float = 0.0
+    stray_weight: float = 0.0
 
     @property
     def steps(self) -> int:

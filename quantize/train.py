@@ -13,7 +13,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import nn
 from appliance.preprocess import prepare
 from quantize.augment import Augmenter
 from quantize.data import labels
+from quantize.lungs import stray
 from quantize.metrics import auroc
 
 if TYPE_CHECKING:
@@ -32,16 +33,39 @@ if TYPE_CHECKING:
 
     from appliance.manifest import InputSpec
     from quantize.data import Sample
+    from quantize.lungs import Lungs
     from quantize.network import Lite0
     from quantize.spec import TrainSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Samples with their images: uint8 (n, h, w) or a list of (h, w), in the same order."""
+    """Samples with their images, and their lungs where known, in the same order.
+
+    The images are uint8 (n, h, w) or a list of (h, w).
+    """
 
     samples: Sequence[Sample]
     images: Sequence[NDArray[np.uint8]]
+    lungs: Lungs | None = None
+
+
+class Batch(NamedTuple):
+    """What one step of training takes.
+
+    Parameters
+    ----------
+    views
+        (n, 1, side, side), augmented and normalized, channels last.
+    truth
+        (n,), 0 or 1.
+    outside
+        (n, side / 32, side / 32): how far each cell lies outside the lungs; None if unknown.
+    """
+
+    views: torch.Tensor
+    truth: torch.Tensor
+    outside: torch.Tensor | None
 
 
 class Average:
@@ -64,15 +88,17 @@ class Average:
                     mine.copy_(theirs)
 
 
-def draw(samples: Sequence[Sample], rng: np.random.Generator, count: int) -> NDArray[np.intp]:
-    """Draw indices so that site and class are even, and within them every view.
+def draw(
+    samples: Sequence[Sample], rng: np.random.Generator, count: int, *, by_view: bool = True
+) -> NDArray[np.intp]:
+    """Draw indices so that site and class are even, and (`by_view`) within them every view.
 
-    A view (AP, PA) that goes with a label in one data set would otherwise be learnt as the disease.
+    A view (AP, PA) that goes with a label in one data set may otherwise be learnt as the disease.
     """
     groups: dict[tuple[str, bool], dict[str, list[int]]] = {}
     for index, sample in enumerate(samples):
         views = groups.setdefault((sample.site, sample.positive), {})
-        views.setdefault(sample.view, []).append(index)
+        views.setdefault(sample.view if by_view else "", []).append(index)
     names = list(groups)
     drawn = np.empty(count, dtype=np.intp)
     for place in range(count):
@@ -80,6 +106,30 @@ def draw(samples: Sequence[Sample], rng: np.random.Generator, count: int) -> NDA
         view = list(views)[rng.integers(len(views))]
         drawn[place] = views[view][rng.integers(len(views[view]))]
     return drawn
+
+
+def draw_batch(
+    training: Labelled, spec: TrainSpec, input_spec: InputSpec, side_px: int, number: int
+) -> Batch:
+    """Draw and augment the films of one step; the same `number` gives the same batch."""
+    rng = np.random.default_rng((spec.seed, number))
+    augmenter = Augmenter(side_px, input_spec.exposure, exchange=spec.exchange)
+    chosen = draw(training.samples, rng, spec.batch, by_view=spec.by_view)
+    others = rng.permutation(chosen) if spec.exchange else [None] * len(chosen)
+    views, outside = [], []
+    for index, other in zip(chosen, others, strict=True):
+        image = training.images[index]
+        placement = augmenter.placement(image.shape, rng)
+        greys = None if other is None else training.images[other]
+        views.append(augmenter.render(image, placement, rng, greys))
+        if training.lungs is not None:
+            outside.append(training.lungs.outside(index, placement, augmenter, image.shape))
+    truth = labels([training.samples[i] for i in chosen]).astype(np.float32)
+    return Batch(
+        _normalized(np.stack(views), input_spec),
+        torch.from_numpy(truth),
+        torch.from_numpy(np.stack(outside)) if outside else None,
+    )
 
 
 def train(
@@ -104,15 +154,11 @@ def train(
     training, validation = sets
     state = _State(network, spec)
     state.resume(folder / "checkpoint.pt")
-    truth = labels(training.samples).astype(np.float32)
     started = time.monotonic()
     while state.step < spec.steps:
-        rng = np.random.default_rng((spec.seed, state.step))
         torch.manual_seed(spec.seed * 1_000_003 + state.step)
-        augmenter = Augmenter(spec.side_px(state.step), input_spec.exposure)
-        chosen = draw(training.samples, rng, spec.batch)
-        views = np.stack([augmenter(training.images[i], rng) for i in chosen])
-        loss = state.advance(_normalized(views, input_spec), torch.from_numpy(truth[chosen]))
+        side_px = spec.side_px(state.step)
+        loss = state.advance(draw_batch(training, spec, input_spec, side_px, state.step))
         measured = {"loss": loss, "seconds": time.monotonic() - started}
         if state.step % spec.checkpoint_steps == 0 or state.step == spec.steps:
             state.save(folder / "checkpoint.pt")
@@ -164,13 +210,16 @@ class _State:
         )
         os.replace(fresh, path)  # noqa: PTH105 - says what it is: an atomic replacement
 
-    def advance(self, batch: torch.Tensor, truth: torch.Tensor) -> float:
+    def advance(self, batch: Batch) -> float:
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / self.spec.steps)
-        logits, _ = self.network(batch)
-        target = truth[:, None] * (1 - self.spec.label_smoothing) + self.spec.label_smoothing / 2
+        logits, cam = self.network(batch.views)
+        smoothing = self.spec.label_smoothing
+        target = batch.truth[:, None] * (1 - smoothing) + smoothing / 2
         loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
+        if batch.outside is not None:
+            loss = loss + self.spec.stray_weight * stray(cam, batch.outside)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
