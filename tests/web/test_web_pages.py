@@ -13,7 +13,6 @@ from appliance.store import instances
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
-OURS = {"X-Waypost": "test"}
 UNANSWERED = ("abstained", "refused", "failed", "quarantined", "arrived")
 
 
@@ -143,7 +142,7 @@ def test_nothing_stands_at_other_paths(
 def test_review_moves_the_case(client: FlaskClient, cases: dict[str, int]) -> None:
     case = cases["urgent"]
     form = {"act": "confirm", "actor": "Nurse Ada", "comment": ""}
-    answer = client.post(f"/study/{case}/review", data=form, headers=OURS)
+    answer = client.post(f"/study/{case}/review", data=form)
     assert answer.status_code == 303
     assert f'id="case-{case}"' not in text(client, "/")
     assert f'id="case-{case}"' in text(client, "/?show=reviewed")
@@ -162,7 +161,7 @@ def test_review_moves_the_case(client: FlaskClient, cases: dict[str, int]) -> No
 def test_a_review_that_lacks_something_keeps_what_was_typed(
     client: FlaskClient, cases: dict[str, int], form: dict[str, str], says: str
 ) -> None:
-    answer = client.post(f"/study/{cases['urgent']}/review", data=form, headers=OURS)
+    answer = client.post(f"/study/{cases['urgent']}/review", data=form)
     page = answer.get_data(as_text=True)
     assert answer.status_code == 400
     assert says in page
@@ -177,9 +176,9 @@ def test_a_dead_letter_is_sent_again(client: FlaskClient, cases: dict[str, int])
     action = re.search(r'action="(/study/\d+/deliveries/\d+/again)"', page)
     assert action is not None
     other = action[1].replace(f"/study/{case}/", f"/study/{cases['urgent']}/")
-    assert client.post(other, headers=OURS).status_code == 404
-    assert client.post(action[1], headers=OURS).status_code == 303
-    assert client.post(action[1], headers=OURS).status_code == 404  # it waits already
+    assert client.post(other).status_code == 404
+    assert client.post(action[1]).status_code == 303
+    assert client.post(action[1]).status_code == 404  # it waits already
     assert "waits for the link" in text(client, f"/study/{case}")
 
 
@@ -206,7 +205,7 @@ def test_help_and_model_card(client: FlaskClient) -> None:
 
 def test_upload_answers_for_each_file(client: FlaskClient, load: Caseload) -> None:
     files = [(io.BytesIO(film_png()), "../x/film.png"), (io.BytesIO(b"no image"), "note.txt")]
-    answer = client.post("/upload", data={"files": files}, headers=OURS)
+    answer = client.post("/upload", data={"files": files})
     page = answer.get_data(as_text=True)
     assert answer.status_code == 200
     assert ">film.png<" in page
@@ -217,11 +216,11 @@ def test_upload_answers_for_each_file(client: FlaskClient, load: Caseload) -> No
 
 
 def test_upload_as_json_and_without_files(client: FlaskClient) -> None:
-    headers = {**OURS, "Accept": "application/json"}
+    headers = {"Accept": "application/json"}
     data = {"files": [(io.BytesIO(film_png()), "film.png")]}
     answers = client.post("/upload", data=data, headers=headers).get_json()["answers"]
     assert answers[0]["word"] == "kept, and waits to be read"
-    nothing = client.post("/upload", data={}, headers=OURS)
+    nothing = client.post("/upload", data={})
     assert nothing.status_code == 400
     assert "Choose at least one file" in nothing.get_data(as_text=True)
 
@@ -229,7 +228,7 @@ def test_upload_as_json_and_without_files(client: FlaskClient) -> None:
 def test_an_upload_that_is_too_large_is_refused_in_words(client: FlaskClient) -> None:
     data = {"files": [(io.BytesIO(film_png()), "film.png")]}
     length = {"CONTENT_LENGTH": str(UPLOAD_BYTES + 100_000)}
-    answer = client.post("/upload", data=data, headers=OURS, environ_overrides=length)
+    answer = client.post("/upload", data=data, environ_overrides=length)
     assert answer.status_code == 413
     assert "This is larger than the box accepts" in answer.get_data(as_text=True)
 
