@@ -58,6 +58,8 @@ class TrainSpec:
         Chance that a film takes the grey-value distribution of another film of its batch.
     mix_statistics
         Chance that a step mixes feature statistics between films.
+    start_from
+        Version of the same model whose run's weights are the start; empty for ImageNet's.
     stray_weight
         Of the loss on activation outside the lungs; 0 reads no masks.
     """
@@ -75,6 +77,7 @@ class TrainSpec:
     by_view: bool = True
     exchange: float = 0.0
     mix_statistics: float = 0.0
+    start_from: str = ""
     stray_weight: float = 0.0
 
     @property
