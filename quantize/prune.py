@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from quantize.lungs import stray
 from quantize.network import Lite0
-from quantize.train import Average, Batch, Labelled, draw_batch, one_cycle
+from quantize.train import Average, Batch, Labelled, draw_batch, loss_of, one_cycle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,18 +152,12 @@ class Pupil:
         torch.manual_seed(self._films.train.seed * 1_000_003 + _SEED_OFFSET + draw_number)
         with torch.no_grad():
             taught = torch.sigmoid(self._teacher(batch.views)[0])
-        spec = self._films.train
-        smoothing = spec.label_smoothing
-        smoothed = batch.truth[:, None] * (1 - smoothing) + smoothing / 2
         weight = self._spec.teacher_weight
-        target = weight * taught + (1 - weight) * smoothed
+        target = weight * taught + (1 - weight) * batch.truth[:, None]
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = self._spec.learning_rate * one_cycle(self.step / self._steps)
-        logits, cam = self.network(batch.views)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
-        if batch.outside is not None:
-            loss = loss + spec.stray_weight * stray(cam, batch.outside)
+        loss = loss_of(self.network, batch, target, self._films.train)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)

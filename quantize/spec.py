@@ -79,6 +79,7 @@ class TrainSpec:
     mix_statistics: float = 0.0
     start_from: str = ""
     stray_weight: float = 0.0
+    mirror_weight: float = 0.0
 
     @property
     def steps(self) -> int:

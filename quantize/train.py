@@ -168,6 +168,32 @@ def train(
     return state.average.network
 
 
+def loss_of(network: Lite0, batch: Batch, truth: torch.Tensor, spec: TrainSpec) -> torch.Tensor:
+    """Make the loss of a batch: the labels, silence outside the lungs, a map that mirrors.
+
+    Left to itself the network gathers its evidence on one side of the map, wherever it was found:
+    zero padding tells it where it is. So some films are shown mirrored too, their maps compared.
+
+    Parameters
+    ----------
+    truth
+        (n, outputs), 0 to 1, before smoothing.
+    """
+    count = spec.batch // 5 if spec.mirror_weight else 0
+    views = torch.cat([batch.views, batch.views[:count].flip(-1)]) if count else batch.views
+    logits, cam = network(views.contiguous(memory_format=torch.channels_last))
+    target = torch.cat([truth, truth[:count]]) * (1 - spec.label_smoothing)
+    target = target + spec.label_smoothing / 2
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
+    own = cam[: len(truth)]
+    if batch.outside is not None:
+        loss = loss + spec.stray_weight * stray(own, batch.outside)
+    if count:
+        mirrored = cam[len(truth) :].flip(-1)
+        loss = loss + spec.mirror_weight * nn.functional.smooth_l1_loss(mirrored, own[:count])
+    return loss
+
+
 class _State:
     """Everything that a checkpoint holds."""
 
@@ -214,12 +240,7 @@ class _State:
         self.network.train()
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / self.spec.steps)
-        logits, cam = self.network(batch.views)
-        smoothing = self.spec.label_smoothing
-        target = batch.truth[:, None] * (1 - smoothing) + smoothing / 2
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
-        if batch.outside is not None:
-            loss = loss + self.spec.stray_weight * stray(cam, batch.outside)
+        loss = loss_of(self.network, batch, batch.truth[:, None], self.spec)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)

@@ -14,11 +14,11 @@ pytest.importorskip("onnx", reason="needs the workbench environment (onnx)")
 
 from quantize import recipe as straight_way  # noqa: E402
 from quantize.augment import Augmenter, take_greys  # noqa: E402
-from quantize.data import Sample  # noqa: E402
+from quantize.data import DataError, Sample  # noqa: E402
 from quantize.lungs import read_lungs, stray  # noqa: E402
 from quantize.network import Lite0, mixed_statistics  # noqa: E402
 from quantize.spec import read_recipe  # noqa: E402
-from quantize.train import Labelled, draw_batch  # noqa: E402
+from quantize.train import Batch, Labelled, draw_batch, loss_of  # noqa: E402
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,3 +105,36 @@ def test_a_batch_is_repeatable_with_all_of_it(data: Path, recipe_path: Path, mas
     assert one.outside is not None
     assert one.outside.shape == (8, 2, 2)
     assert one.truth.shape == (8,)
+
+
+class Sided(torch.nn.Module):
+    """Answers with a map that lies on the right whatever it is shown."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        cam = torch.zeros(len(x), 1, 2, 2)
+        cam[..., 1] = 3.0
+        return cam.mean(dim=(2, 3)), cam
+
+
+def test_a_map_that_does_not_mirror_costs(recipe_path: Path) -> None:
+    spec = replace(read_recipe(recipe_path).train, mirror_weight=1.0)
+    batch = Batch(torch.zeros(8, 1, 64, 64), torch.ones(8), None)
+    with_it, without = (
+        float(loss_of(Sided(), batch, batch.truth[:, None], each))
+        for each in (spec, replace(spec, mirror_weight=0.0))
+    )
+    assert with_it - without == pytest.approx(2.5, abs=1e-5)  # smooth L1 of a difference of 3
+
+
+def test_a_version_may_go_on_from_an_earlier_one(
+    data: Path, recipe_path: Path, tmp_path: Path
+) -> None:
+    recipe = read_recipe(recipe_path)
+    later = replace(recipe, train=replace(recipe.train, start_from="0.0.1"))
+    bench = straight_way.gather(later, data, tmp_path / "0.0.2")
+    with pytest.raises(DataError, match=r"run the recipe of version 0\.0\.1 first"):
+        straight_way.train_stage(bench, lambda *_: None)
+    (tmp_path / "0.0.1").mkdir()
+    torch.save(Lite0(1).state_dict(), tmp_path / "0.0.1" / "weights.pt")
+    straight_way.train_stage(bench, lambda *_: None)
+    assert (tmp_path / "0.0.2" / "weights.pt").is_file()
