@@ -270,10 +270,21 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """How near a backend must come to ``golden.npz``'s logits before the model goes live on it."""
+    """How near a backend must come before the model goes live on it, in logits.
+
+    Parameters
+    ----------
+    cpu_tolerance
+        To ``golden.npz``'s logits, on the CPU.
+    n
+        Golden vectors.
+    tensorrt_tolerance
+        Of a TensorRT engine to an exact run of the TensorRT graph; None: the same as on the CPU.
+    """
 
     cpu_tolerance: float
     n: int
+    tensorrt_tolerance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from appliance.domain import DecodedImage, Explanation, Finding, Quality
-    from appliance.inference.predict import Prediction, Predictor
+    from appliance.inference.predict import Answering, Prediction
     from appliance.manifest import ModelManifest
     from appliance.scope import Policy
 
@@ -34,7 +34,7 @@ class Reader:
     """A model that is ready on this box: what its package says, and the engine that runs it."""
 
     manifest: ModelManifest
-    predictor: Predictor
+    predictor: Answering
 
 
 class Pipeline:

@@ -112,6 +112,10 @@ class Worker:
             if not worked:
                 stop.wait(_POLL_S)
 
+    def tell(self, detail: str) -> None:
+        """Let the next sign of life tell something else; from whichever thread."""
+        self._detail = detail
+
     def _beat(self) -> None:
         try:
             with self._store.transaction() as db:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from appliance.manifest import ModelManifest
 
 _DIGITS = 6  # of measured figures: far below their intervals, and the file stays readable
-_EXACT = ("slope", "intercept", "threshold", "lower", "upper", "mean", "std", "cpu_tolerance")
+_EXACT = (
+    *("slope", "intercept", "threshold", "lower", "upper", "mean", "std"),
+    *("cpu_tolerance", "tensorrt_tolerance"),
+)
 
 
 def toml(manifest: ModelManifest) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Backend", "Session"]
+    # Says why a loaded network must not answer, or None.
+    Prove: TypeAlias = Callable[["Session"], str | None]
+
+__all__ = ["Accelerator", "Backend", "Session"]
 
 
 class Session(Protocol):
@@ -72,4 +77,31 @@ class Backend(Protocol):
         BackendUnavailableError
             If the engine cannot run here or does not take this graph.
         """
+        ...
+
+
+class Accelerator(Backend, Protocol):
+    """An engine that is built on the box, which takes minutes: another one answers meanwhile."""
+
+    def load(self, model_path: Path, threads: int, *, prove: Prove | None = None) -> Session:
+        """Load or build a graph's engine.
+
+        Parameters
+        ----------
+        prove
+            Says why a loaded engine must not answer, or None; without it every engine may.
+
+        Raises
+        ------
+        BackendUnavailableError
+            If the engine cannot run here, does not take this graph, or does not prove itself.
+        """
+        ...
+
+    def failure(self, model_path: Path) -> str | None:
+        """Return why the last try to make this graph's engine failed, or None."""
+        ...
+
+    def give_up(self, model_path: Path) -> None:
+        """Note that a try that is under way ends with the process, in good order."""
         ...

@@ -16,11 +16,21 @@ __all__ = ["OnnxRuntimeCpu"]
 
 
 class OnnxRuntimeCpu:
-    """The backend; see `appliance.inference.backend.Backend`."""
+    """The backend; see `appliance.inference.backend.Backend`.
+
+    Parameters
+    ----------
+    exact
+        Run the graph node by node as it is written, in floating point, several times slower: what
+        other engines are compared with.
+    """
 
     name = "onnxruntime-cpu"
     requires = "the Python package onnxruntime (a wheel exists for x86-64 and aarch64)"
     graph = "model.cpu.onnx"
+
+    def __init__(self, *, exact: bool = False) -> None:
+        self._exact = exact
 
     def is_available(self) -> str | None:
         """Return None where ONNX Runtime can be imported, else the reason why not."""
@@ -42,7 +52,7 @@ class OnnxRuntimeCpu:
         if reason is not None:
             raise BackendUnavailableError(f"{reason}: install {self.requires}.")
         try:
-            session = OnnxRuntimeSession(_session(model_path, threads))
+            session = OnnxRuntimeSession(_session(model_path, threads, exact=self._exact))
         except Exception as error:
             raise BackendUnavailableError(
                 f"ONNX Runtime cannot load {model_path.name} ({error}): install the model package "
@@ -52,7 +62,7 @@ class OnnxRuntimeCpu:
         return session
 
 
-def _session(model_path: Path, threads: int) -> Any:
+def _session(model_path: Path, threads: int, *, exact: bool) -> Any:
     import onnxruntime  # noqa: PLC0415 - 60 ms that a command without a model need not pay
 
     options = onnxruntime.SessionOptions()
@@ -60,6 +70,8 @@ def _session(model_path: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = 3
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # A box reads one film now and then: threads that wait for the next one by spinning would
     # only heat it and slow the receiver down.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from appliance.inference.backend import Backend, Session
     from appliance.manifest import ModelManifest
 
-__all__ = ["GoldenCheck", "Prediction", "Predictor", "check_golden", "load_predictor"]
+__all__ = [
+    "Answering",
+    "GoldenCheck",
+    "Prediction",
+    "Predictor",
+    "check_golden",
+    "check_parity",
+    "load_predictor",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,19 @@ class GoldenCheck:
     ok: bool
     max_abs_difference: float
     tolerance: float
+
+
+class Answering(Protocol):
+    """A model that answers, on whichever engine."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """What a result names: the model, and the engine of this thread's last answer."""
+        ...
+
+    def predict(self, batch: NDArray[np.float32]) -> Prediction:
+        """Read one image; see `Predictor.predict`."""
+        ...
 
 
 class Predictor:
@@ -115,7 +136,7 @@ def load_predictor(
     return Predictor(session, ref, outputs=len(manifest.outputs))
 
 
-def check_golden(predictor: Predictor, manifest: ModelManifest) -> GoldenCheck:
+def check_golden(predictor: Answering, manifest: ModelManifest) -> GoldenCheck:
     """Compare this engine's logits with the package's golden ones.
 
     ``golden.npz`` holds ``inputs`` uint8 (n, side, side), drawn phantoms as the network would get
@@ -129,14 +150,53 @@ def check_golden(predictor: Predictor, manifest: ModelManifest) -> GoldenCheck:
         If the engine fails.
     """
     inputs, expected = _golden(manifest)
+    answers = _logits(predictor, inputs, manifest)
+    return _compare(answers, expected, manifest.golden.cpu_tolerance)
+
+
+def check_parity(
+    predictor: Answering, reference: Answering, manifest: ModelManifest
+) -> GoldenCheck:
+    """Compare two engines that run the same graph, on the golden inputs.
+
+    The golden logits are the CPU graph's; another graph of the same network rounds elsewhere, so
+    its engine is held against an exact run of its own graph. The reference itself is trusted
+    because the same library passed the golden vectors before.
+
+    Raises
+    ------
+    ManifestError
+        If ``golden.npz`` is not what the manifest says.
+    InferenceError
+        If an engine fails.
+    """
+    inputs, _ = _golden(manifest)
+    golden = manifest.golden
+    tolerance = golden.tensorrt_tolerance
+    return _compare(
+        _logits(predictor, inputs, manifest),
+        _logits(reference, inputs, manifest),
+        golden.cpu_tolerance if tolerance is None else tolerance,
+    )
+
+
+def _compare(
+    answers: NDArray[np.float32], expected: NDArray[np.float32], tolerance: float
+) -> GoldenCheck:
+    worst = float(np.abs(answers - expected).max())
+    return GoldenCheck(ok=worst <= tolerance, max_abs_difference=worst, tolerance=tolerance)
+
+
+def _logits(
+    predictor: Answering, inputs: NDArray[np.uint8], manifest: ModelManifest
+) -> NDArray[np.float32]:
     spec = manifest.input
-    worst = 0.0
-    for image, logits in zip(inputs, expected, strict=True):
+    answers = []
+    for image in inputs:
         batch = (image.astype(np.float32) / np.float32(255) - spec.mean) / spec.std
         answer = predictor.predict(batch.astype(np.float32)[np.newaxis, np.newaxis])
-        worst = max(worst, float(np.abs(answer.logits - logits).max()))
-    tolerance = manifest.golden.cpu_tolerance
-    return GoldenCheck(ok=worst <= tolerance, max_abs_difference=worst, tolerance=tolerance)
+        answers.append(answer.logits)
+    return np.stack(answers)
 
 
 def _golden(manifest: ModelManifest) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

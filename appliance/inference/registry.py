@@ -1,4 +1,8 @@
-"""The engines that this appliance knows, best first. To add one: its module, and its line here."""
+"""The engines that this appliance knows. To add one: its module, and its line here.
+
+The order is the one in which a box comes to use them: the first that can run answers at once; one
+that must be built here first (`Accelerator`) stands behind it and takes over when it is proven.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import BackendUnavailableError
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
+from appliance.inference.tensorrt_gpu import TensorRtGpu
 
 if TYPE_CHECKING:
     from appliance.inference.backend import Backend
 
 __all__ = ["BACKENDS", "choose"]
 
-BACKENDS: tuple[Backend, ...] = (OnnxRuntimeCpu(),)
+BACKENDS: tuple[Backend, ...] = (OnnxRuntimeCpu(), TensorRtGpu())
 
 
 def choose(backends: tuple[Backend, ...] = BACKENDS) -> Backend:

@@ -6,12 +6,16 @@ import json
 import os
 import time
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from appliance.inference.registry import choose
 from appliance.processes.process import Process, main
-from appliance.wiring.reading import backend_troubles, build_pipeline, load_models
+from appliance.wiring.reading import LoadedModels, build_pipeline, build_upgrade, load_models
 from appliance.wiring.storage import build_decoder
 from appliance.worker import Route, Worker
+
+if TYPE_CHECKING:
+    from appliance.inference.upgrade import Upgrade
 
 
 def work(process: Process) -> None:
@@ -20,9 +24,7 @@ def work(process: Process) -> None:
     with build_decoder(config) as decoder:
         decoder.start()
         models = load_models(config, process.data)
-        backends = {name: why or "available" for name, why in backend_troubles().items()}
-        backend = choose().name
-        checks = [asdict(check) for check in models.checks]
+        upgrade = build_upgrade(config, process.data, models)
         worker = Worker(
             process.store,
             process.files,
@@ -30,11 +32,27 @@ def work(process: Process) -> None:
             routes=[Route(t.name, t.send_instances, t.send_results) for t in config.target],
             owner=f"worker-{os.getpid()}",
             clock=time.time,
-            detail=json.dumps({"checks": checks, "backend": backend, "backends": backends}),
+            detail=_detail(models, upgrade),
         )
         worker.take_over()
         process.ready("-")
-        worker.run(process.stop)
+        upgrade.start(lambda: worker.tell(_detail(models, upgrade)))
+        try:
+            worker.run(process.stop)
+        finally:
+            upgrade.close()
+
+
+def _detail(models: LoadedModels, upgrade: Upgrade) -> str:
+    """Say what the sign of life tells: the models' self-tests, and which engine reads."""
+    first = choose().name
+    return json.dumps(
+        {
+            "checks": [asdict(check) for check in models.checks],
+            "backend": upgrade.reads_with or first,
+            "backends": {first: "available", upgrade.backend_name: upgrade.summary()},
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from appliance.domain import Check, Reading, ReadingState, Reason
 from appliance.errors import ConfigError, InferenceError, InstallError
 from appliance.inference.predict import check_golden, load_predictor
 from appliance.inference.registry import BACKENDS, choose
+from appliance.inference.tensorrt_gpu import TensorRtGpu
+from appliance.inference.upgrade import SwitchingPredictor, Upgrade
 from appliance.ingest.media import files_of
 from appliance.pipeline import Pipeline, Reader
 from appliance.report.overlay import overlay_png
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from appliance.config import Config
     from appliance.decoder.parent import Decoder
     from appliance.domain import DecodedImage
+    from appliance.inference.backend import Accelerator
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def load_model(config: Config, model: InstalledModel) -> tuple[Reader | None, Ch
             f" (allowed {golden.tolerance:.3g}). It does not read here."
         )
         return None, health.check_model(name, trouble)
-    return Reader(model.manifest, predictor), health.check_model(name, None)
+    return Reader(model.manifest, SwitchingPredictor(predictor)), health.check_model(name, None)
 
 
 def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pipeline:
@@ -78,9 +81,51 @@ def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pi
     return Pipeline(decoder.decode, models.readers, policy)
 
 
-def backend_troubles() -> dict[str, str | None]:
-    """Return each inference backend with the reason why it cannot run here, or None."""
-    return {backend.name: backend.is_available() for backend in BACKENDS}
+def build_upgrade(
+    config: Config, data: Path, models: LoadedModels, backend: Accelerator | None = None
+) -> Upgrade:
+    """Return what brings the loaded models to the GPU while the CPU answers.
+
+    Parameters
+    ----------
+    backend
+        The engine that is built here; TensorRT where none is given.
+    """
+    if backend is None:
+        tensorrt = TensorRtGpu(data / "engines")
+        tensorrt.cache.keep_only(_graphs(data, tensorrt.graph))
+        backend = tensorrt
+    steps = [
+        (reader.manifest, reader.predictor)
+        for reader in models.readers
+        if isinstance(reader.predictor, SwitchingPredictor)
+    ]
+    return Upgrade(backend, steps, threads=config.reading.threads)
+
+
+def _graphs(data: Path, name: str) -> set[str]:
+    """Return the hash of this graph in each package on the box."""
+    manifests = (model.manifest for model in installed_models(data))
+    return {manifest.files.get(name, "") for manifest in manifests if manifest is not None}
+
+
+def backend_troubles(data: Path) -> dict[str, str | None]:
+    """Return each inference backend with the reason why it does not run here, or None.
+
+    An engine that could not be made on this box is a reason too.
+    """
+    troubles = {backend.name: backend.is_available() for backend in BACKENDS}
+    tensorrt = TensorRtGpu(data / "engines")
+    if troubles.get(tensorrt.name) is None:
+        troubles[tensorrt.name] = _engine_failures(tensorrt, data)
+    return troubles
+
+
+def _engine_failures(backend: Accelerator, data: Path) -> str | None:
+    manifests = (model.manifest for model in current_models(data))
+    graphs = (m.path(backend.graph) for m in manifests if m and backend.graph in m.files)
+    reasons = [reason for graph in graphs if (reason := backend.failure(graph)) is not None]
+    return "; ".join(reasons) or None
 
 
 def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
@@ -91,7 +136,7 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
         database = health.check_database(store)
     finally:
         store.close()
-    troubles = backend_troubles()
+    troubles = backend_troubles(data)
     chosen = choose().name
     checks = [
         health.check_disk(shutil.disk_usage(data).free, reserve_bytes(config, data)),
