@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -16,8 +19,14 @@ from rich.table import Table
 from appliance.errors import ManifestError
 from appliance.manifest import ModelManifest, SiteResult, load_manifest
 from quantize.data import DataError
+from quantize.gates import Gate, GateError
 from quantize.metrics import words
 from quantize.spec import RecipeError, read_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from quantize.compare import Comparison
 
 CACHE = Path(".cache/quantize")
 _DATA = click.option(
@@ -38,30 +47,122 @@ def main() -> None:
 @main.command()
 @click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_DATA
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the package goes; a smoke run's goes into a temporary folder.",
+)
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count(), show_default=True)
-def run(recipe: Path, data: Path, out: Path, work: Path | None, threads: int) -> None:
+@click.option("--smoke", is_flag=True, help="In miniature, within a minute; not to be shipped.")
+def run(
+    recipe: Path, data: Path, out: Path | None, work: Path | None, threads: int, *, smoke: bool
+) -> None:
     """Make the package that RECIPE describes; what was finished before is not done again.
 
-    On a CPU, read the head of quantize/train.py first: three variables save a third of the time.
+    Nothing is packaged while a gate refuses; the exit status is 1 then. On a CPU, read the head of
+    quantize/train.py first: three variables save a third of the time.
     """
     import torch  # noqa: PLC0415 - `evaluate` and `--help` need none of it
 
     from quantize import recipe as straight_way  # noqa: PLC0415
 
     torch.set_num_threads(threads)
+    if out is None and not smoke:
+        raise click.UsageError("give --out, the folder of the package")
+    with _spoken_errors(), TemporaryDirectory() as scratch:
+        spec = read_recipe(recipe)
+        folder = work if work is not None else CACHE / spec.id / spec.version
+        if smoke:
+            out, folder = Path(scratch) / "package", Path(scratch) / "work"
+        with _reporting(spec.steps) as report:
+            manifest = straight_way.run(spec, data, out, folder, report, smoke=smoke)
+        gates = [Gate(**entry) for entry in json.loads((folder / "gates.json").read_text())]
+    _console().print(_gates_table(gates))
+    _console().print(_table(manifest, manifest.results))
+
+
+@main.command()
+@click.argument("package", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_DATA
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The FP32 graph of the run; without it the damage of eight bits is not judged.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def gates(package: Path, data: Path, reference: Path | None, *, as_json: bool) -> None:
+    """Hold a finished PACKAGE against the gates; exit status 1 if any refuses."""
+    from quantize.judge import judge_package  # noqa: PLC0415
+
+    with _spoken_errors():
+        verdicts = judge_package(load_manifest(package), data, reference)
+    if as_json:
+        click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
+    else:
+        _console().print(_gates_table(verdicts))
+    if not all(verdict.passed for verdict in verdicts):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("first", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("second", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@_DATA
+@click.option("--set", "sets", multiple=True, help="Only this data set; may be repeated.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def compare(first: Path, second: Path, data: Path, sets: tuple[str, ...], *, as_json: bool) -> None:
+    """Measure two packages on the same films, side by side."""
+    from quantize.compare import compare as side_by_side  # noqa: PLC0415
+
+    with _spoken_errors():
+        rows = side_by_side(load_manifest(first), load_manifest(second), data, sets)
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        _console().print(_comparison_table(rows))
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+def leave_out(recipe: Path, data: Path, work: Path | None) -> None:
+    """Train RECIPE once for each of its sites without it, and measure on the site left out."""
+    from quantize.leave_out import leave_out as one_by_one  # noqa: PLC0415
+
+    with _spoken_errors():
+        spec = read_recipe(recipe)
+        folder = work if work is not None else CACHE / f"{spec.id}-leave-out"
+        with _reporting(spec.steps) as report:
+            results = one_by_one(spec, data, folder, report)
+    _console().print(_sites_table(f"{spec.id} {spec.version}: the site left out", results))
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+@click.option("--ratios", default="0.2,0.3,0.5", show_default=True, help="Shares of the channels.")
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+def pareto(recipe: Path, data: Path, ratios: str, work: Path | None) -> None:
+    """Prune RECIPE's network to several ratios: AUROC, flips, time and size of each."""
+    from quantize.pareto import pareto as cut_to_each  # noqa: PLC0415
+
     with _spoken_errors():
         spec = read_recipe(recipe)
         folder = work if work is not None else CACHE / spec.id / spec.version
-        with _progress() as progress:
-            task = progress.add_task("train", total=spec.steps)
-
-            def report(step: int, measured: dict[str, float]) -> None:
-                progress.update(task, completed=step, description=f"loss {measured['loss']:.3f}")
-
-            manifest = straight_way.run(spec, data, out, folder, report)
-    _console().print(_table(manifest, manifest.results))
+        wanted = tuple(float(ratio) for ratio in ratios.split(","))
+        with _reporting(spec.steps) as report:
+            points = cut_to_each(spec, wanted, data, folder, report)
+    table = Table(title=f"{spec.id} {spec.version}", caption=f"plot: {folder / 'pareto.svg'}")
+    for name in ("channels cut", "AUROC", "flips", "ms, one thread", "MB"):
+        table.add_column(name)
+    for point in points:
+        table.add_row(
+            f"{point.ratio:.0%}", f"{point.auroc:.4f}", f"{point.flips:.4f}",
+            f"{point.median_ms:.2f}", f"{point.size_bytes / 1e6:.2f}",
+        )  # fmt: skip
+    _console().print(table)
 
 
 @main.command()
@@ -96,7 +197,7 @@ class _spoken_errors:  # noqa: N801 - reads as a phrase where it is used
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (DataError, ManifestError, RecipeError)):
+        if isinstance(error, (DataError, GateError, ManifestError, RecipeError)):
             raise click.ClickException(str(error)) from error
 
 
@@ -106,18 +207,56 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=220)
 
 
-def _progress() -> Progress:
-    return Progress(
+@contextmanager
+def _reporting(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """Show the steps of the training as they pass."""
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+    with bar:
+        task = bar.add_task("train", total=steps)
+
+        def report(step: int, measured: dict[str, float]) -> None:
+            bar.update(task, completed=step, description=f"loss {measured['loss']:.3f}")
+
+        yield report
 
 
-def _table(manifest: ModelManifest, results: tuple[SiteResult, ...]) -> Table:
-    table = Table(title=f"{manifest.id} {manifest.version}", caption="95 % intervals")
+def _gates_table(verdicts: Sequence[Gate]) -> Table:
+    table = Table(title="gates")
+    for name in ("gate", "", "what was measured"):
+        table.add_column(name)
+    for verdict in verdicts:
+        table.add_row(verdict.name, "passed" if verdict.passed else "REFUSED", verdict.sentence)
+    return table
+
+
+def _comparison_table(rows: Sequence[Comparison]) -> Table:
+    names = (rows[0].first, rows[0].second) if rows else ("", "")
+    table = Table(title=f"{names[0]} beside {names[1]}", caption="95 % intervals")
+    columns = ("AUROC", "sensitivity", "specificity", "abstained")
+    for name in ("data set", "split", "n", *columns, "AUROC, second - first", "same decision"):
+        table.add_column(name)
+    for row in rows:
+        pairs = [(getattr(row.results[i], name.lower()) for i in (0, 1)) for name in columns]
+        table.add_row(
+            row.results[0].data_set, row.results[0].split, str(row.n),
+            *("\n".join(words(value) for value in pair) for pair in pairs),
+            words(row.auroc_difference, 4), words(row.agreement),
+        )  # fmt: skip
+    return table
+
+
+def _table(manifest: ModelManifest, results: Sequence[SiteResult]) -> Table:
+    return _sites_table(f"{manifest.id} {manifest.version}", results)
+
+
+def _sites_table(title: str, results: Sequence[SiteResult]) -> Table:
+    table = Table(title=title, caption="95 % intervals")
     for name in (
         "data set",
         "split",

@@ -1,32 +1,56 @@
-"""The model card: every figure in it comes from the manifest, none is typed by hand."""
+"""The model card: every figure in it comes out of the run, none is typed by hand."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quantize.metrics import words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from appliance.manifest import ModelManifest, SiteResult
+    from quantize.gates import Gate
+    from quantize.strata import Stratum
 
 
-def card(manifest: ModelManifest, notes: str) -> str:
-    """Write the card as Markdown.
+@dataclass(frozen=True, slots=True)
+class CardEvidence:
+    """What the card says beyond the manifest.
 
     Parameters
     ----------
+    gates
+        What the gates said.
+    plots
+        Names of the package's pictures.
+    strata
+        Figures of parts of the test splits.
     notes
         What was tried and why, written by people, Markdown.
     """
+
+    gates: Sequence[Gate] = ()
+    plots: Sequence[str] = ()
+    strata: Sequence[Stratum] = ()
+    notes: str = ""
+
+
+def card(manifest: ModelManifest, evidence: CardEvidence) -> str:
+    """Write the card as Markdown."""
     parts = (
         f"# {manifest.title}: `{manifest.id}` {manifest.version}",
         f"Licence of the weights: {manifest.licence}.",
         _use(manifest),
         _decisions(manifest),
         _results(manifest),
+        _strata(evidence.strata),
+        _plots(evidence.plots),
         _quantization(manifest),
+        _gates(evidence.gates),
         _data(manifest),
-        notes.strip(),
+        evidence.notes.strip(),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -114,6 +138,54 @@ def _results(manifest: ModelManifest) -> str:
             f"{words(result.specificity)} | {error} | {words(result.abstained)} | "
             f"{words(result.answered_sensitivity)}, {words(result.answered_specificity)} |"
         )
+    return "\n".join(lines)
+
+
+def _strata(parts: Sequence[Stratum]) -> str:
+    if not parts:
+        return ""
+    lines = [
+        "### Parts of the test splits",
+        "",
+        (
+            "Where a table names sex, age or view. AUPRC depends on the share of positives in the "
+            "split; the Brier score is the mean squared distance of the probability from the truth."
+        ),
+        "",
+        (
+            "| data set | films | positive / negative | AUROC | AUPRC | Brier | sensitivity | "
+            "specificity |"
+        ),
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for part in parts:
+        area = "-" if part.auprc is None else f"{part.auprc:.3f}"
+        lines.append(
+            f"| {part.data_set} | {part.name} | {part.n_positive} / {part.n_negative} | "
+            f"{words(part.auroc)} | {area} | {part.brier:.3f} | {words(part.sensitivity)} | "
+            f"{words(part.specificity)} |"
+        )
+    return "\n".join(lines)
+
+
+def _plots(names: Sequence[str]) -> str:
+    return "\n".join(f"![{name.removesuffix('.svg')}]({name})" for name in names)
+
+
+def _gates(verdicts: Sequence[Gate]) -> str:
+    if not verdicts:
+        return ""
+    lines = [
+        "## What it had to pass",
+        "",
+        "A package is not made while one of these refuses.",
+        "",
+        "| gate | | what was measured |",
+        "| --- | --- | --- |",
+    ]
+    for gate in verdicts:
+        said = "passed" if gate.passed else "**refused**"
+        lines.append(f"| {gate.name} | {said} | {gate.sentence} |")
     return "\n".join(lines)
 
 

@@ -38,6 +38,8 @@ class Sample:
     patient: str
     view: str = ""
     lungmask: str = ""
+    sex: str = ""
+    age: float | None = None
 
     @property
     def stratum(self) -> tuple[str, str, bool]:
@@ -55,14 +57,18 @@ class SiteSpec:
         Folder below the data directory.
     positive, negative
         Words of the ``label`` column; a row with another label is left out.
-    splits
-        Which of the given splits are used (a site that is only measured uses all as ``test``).
+    measure_only
+        Never trained on; all its splits are ``test``.
+    patients_unknown
+        The table names no patients, so nobody can say that none is in two splits. Only research
+        may use such a site.
     """
 
     name: str
     positive: tuple[str, ...]
     negative: tuple[str, ...]
     measure_only: bool = False
+    patients_unknown: bool = False
 
 
 def read_site(root: Path, spec: SiteSpec) -> list[Sample]:
@@ -82,7 +88,7 @@ def read_site(root: Path, spec: SiteSpec) -> list[Sample]:
     with table.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     samples = [_sample(spec, row) for row in rows if _is_used(spec, row)]
-    if not spec.measure_only:
+    if not spec.measure_only and not spec.patients_unknown:
         _check_patients(spec.name, samples)
     return samples
 
@@ -103,7 +109,16 @@ def _sample(spec: SiteSpec, row: dict[str, str]) -> Sample:
         patient=row["patient"],
         view=row.get("view", ""),
         lungmask=row.get("lungmask", ""),
+        sex=row.get("sex", "").upper(),
+        age=_age(row.get("age", "")),
     )
+
+
+def _age(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _check_patients(site: str, samples: Sequence[Sample]) -> None:

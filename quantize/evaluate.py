@@ -42,6 +42,22 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
+class Graphs:
+    """Where the graphs of a network lie; None where one is not to be had.
+
+    Parameters
+    ----------
+    uncut
+        The FP32 graph of the network before its channels were cut.
+    """
+
+    cpu: Path
+    tensorrt: Path | None = None
+    fp32: Path | None = None
+    uncut: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class GraphLogits:
     """Logits (n,) of the three graphs on the same images; None where a graph was not run."""
 
@@ -50,33 +66,93 @@ class GraphLogits:
     tensorrt: Scores | None = None
 
 
-def graph_logits(
-    graph: Path, images: Sequence[NDArray[np.uint8]], spec: InputSpec, *, optimize: bool = True
-) -> Scores:
-    """Run a graph over displayed images.
+@dataclass(frozen=True, slots=True)
+class GraphOutputs:
+    """What a graph says of some films: logits float64 (n,), maps float32 (n, rows, columns)."""
+
+    logits: Scores
+    cams: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitOutputs:
+    """What the three graphs say of one split of one site."""
+
+    samples: Sequence[Sample]
+    cpu: GraphOutputs
+    fp32: GraphOutputs | None = None
+    tensorrt: GraphOutputs | None = None
+
+    @property
+    def logits(self) -> GraphLogits:
+        """The logits alone."""
+        fp32 = self.fp32.logits if self.fp32 else None
+        return GraphLogits(self.cpu.logits, fp32, self.tensorrt.logits if self.tensorrt else None)
+
+
+def open_graph(
+    graph: Path | str, *, optimize: bool = True, threads: int = 0
+) -> onnxruntime.InferenceSession:
+    """Open a graph for the CPU.
 
     Parameters
     ----------
     optimize
         False runs the graph node by node as it is written: the nearest that ONNX Runtime comes to
         what TensorRT makes of its Q/DQ pairs.
-
-    Returns
-    -------
-    NDArray[np.float64]
-        The first output's logits (n,).
+    threads
+        0 leaves the number to ONNX Runtime.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if not optimize:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         str(graph), sess_options=options, providers=["CPUExecutionProvider"]
     )
+
+
+def graph_outputs(
+    graph: Path | str,
+    images: Sequence[NDArray[np.uint8]],
+    spec: InputSpec,
+    *,
+    optimize: bool = True,
+) -> GraphOutputs:
+    """Run a graph over displayed images; of its outputs the first finding's."""
+    session = open_graph(graph, optimize=optimize)
     name = session.get_inputs()[0].name
-    rows = [session.run(None, {name: prepare(image, spec)})[0][0, 0] for image in images]
-    return np.array(rows, dtype=np.float64)
+    rows = [session.run(["logits", "cam"], {name: prepare(image, spec)}) for image in images]
+    logits = np.array([row[0][0, 0] for row in rows], dtype=np.float64)
+    return GraphOutputs(logits, np.stack([row[1][0, 0] for row in rows]))
+
+
+def graph_logits(
+    graph: Path, images: Sequence[NDArray[np.uint8]], spec: InputSpec, *, optimize: bool = True
+) -> Scores:
+    """Run a graph over displayed images and keep the logits (n,) only."""
+    return graph_outputs(graph, images, spec, optimize=optimize).logits
+
+
+def split_outputs(
+    samples: Sequence[Sample],
+    images: Sequence[NDArray[np.uint8]],
+    spec: InputSpec,
+    graphs: Graphs,
+) -> SplitOutputs:
+    """Run all graphs over one split."""
+    return SplitOutputs(
+        samples=samples,
+        cpu=graph_outputs(graphs.cpu, images, spec),
+        fp32=graph_outputs(graphs.fp32, images, spec) if graphs.fp32 else None,
+        tensorrt=(
+            graph_outputs(graphs.tensorrt, images, spec, optimize=False)
+            if graphs.tensorrt
+            else None
+        ),
+    )
 
 
 def measure(samples: Sequence[Sample], logits: GraphLogits, rules: Rules) -> SiteResult:

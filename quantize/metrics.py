@@ -101,6 +101,42 @@ def calibration_error(
     return total / float(weights.sum())
 
 
+def chance_calibration_error(probabilities: Scores, weights: Scores, draws: int = 1000) -> float:
+    """95th percentile of the calibration error of a perfect model on so many samples.
+
+    The binned error never falls to zero on a finite sample (Kumar and others, NeurIPS 2019): truth
+    is drawn from the probabilities themselves, and the error measured as if it had been observed.
+    """
+    rng = np.random.default_rng(0)
+    errors = [
+        calibration_error(rng.random(probabilities.size) < probabilities, probabilities, weights)
+        for _ in range(draws)
+    ]
+    return float(np.percentile(errors, 95))
+
+
+def auprc(truth: Truth, scores: Scores) -> float:
+    """Average precision: the area under precision and recall, by steps (ties taken together)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.nonzero(np.diff(scores[order]))[0], scores.size - 1)
+    found = np.cumsum(truth[order])[ends]
+    precision = found / (ends + 1)
+    return float((precision * np.diff(found, prepend=0)).sum() / truth.sum())
+
+
+def brier(truth: Truth, probabilities: Scores) -> float:
+    """Mean squared distance of the probability from what was true (Brier, 1950)."""
+    return float(np.mean((probabilities - truth) ** 2))
+
+
+def roc(truth: Truth, scores: Scores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners of the ROC curve: 1 - specificity and sensitivity, from (0, 0) to (1, 1)."""
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.nonzero(np.diff(scores[order]))[0], scores.size - 1)
+    found, false = np.cumsum(truth[order])[ends], np.cumsum(~truth[order])[ends]
+    return np.append(0, false / (~truth).sum()), np.append(0, found / truth.sum())
+
+
 def even_weights(truth: Truth, sites: NDArray[np.str_]) -> Scores:
     """Weights that give every site, and within it each class, the same total; they sum to n."""
     weights = np.zeros(truth.size)

@@ -23,67 +23,72 @@ from appliance.manifest import (
     TrainingData,
     load_manifest,
 )
-from quantize.card import card
+from quantize.card import CardEvidence, card
 from quantize.data import SPLITS, labels, split_sha256
 from quantize.decide import PREVALENCE
 from quantize.manifest_writer import toml
 from quantize.metrics import weighted_share
-from quantize.phantoms import phantoms
+from quantize.phantoms import GOLDEN_COUNT, golden_phantoms
+from quantize.plots import write_plots
 from quantize.stages import file_sha256
+from quantize.strata import strata
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from appliance.manifest import SiteResult
     from quantize.data import Sample
-    from quantize.evaluate import Rules
+    from quantize.evaluate import Rules, SplitOutputs
+    from quantize.gates import Gate
     from quantize.spec import Recipe
 
 GRAPHS = ("model.cpu.onnx", "model.trt.onnx")
-GOLDEN_COUNT = 8
-GOLDEN_SEED = 20240601
 # Logits: below this, engines differ by the order of their sums alone.
 _LEAST_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a run found out.
+class Findings:
+    """What a run found out."""
 
-    Parameters
-    ----------
-    samples
-        All samples of all sites.
-    trained_on
-        Those of the training and validation splits.
-    """
-
-    samples: tuple[Sample, ...]
-    trained_on: tuple[Sample, ...]
     rules: Rules
     results: tuple[SiteResult, ...]
+    gates: tuple[Gate, ...]
+    outputs: Sequence[SplitOutputs]
     kept_in_float: tuple[str, ...]
 
 
-def write_package(recipe: Recipe, folder: Path, evidence: Evidence, out: Path) -> ModelManifest:
+def write_package(
+    recipe: Recipe, folder: Path, samples: Sequence[Sample], findings: Findings, out: Path
+) -> ModelManifest:
     """Write the package into `out` and read it back, every hash verified.
 
     Parameters
     ----------
     folder
         The run's folder, which holds both graphs.
+    samples
+        All samples of all sites.
     """
     out.mkdir(parents=True, exist_ok=True)
     for name in GRAPHS:
         shutil.copyfile(folder / name, out / name)
     tolerance = _write_golden(recipe, out)
-    manifest = _manifest(recipe, evidence, Golden(cpu_tolerance=tolerance, n=GOLDEN_COUNT))
+    golden = Golden(cpu_tolerance=tolerance, n=GOLDEN_COUNT)
+    manifest = _manifest(recipe, samples, findings, golden)
+    drawn = write_plots(findings.outputs, findings.rules, out)
     notes = recipe.path.with_suffix(".notes.md")
-    text = card(manifest, notes.read_text(encoding="utf-8") if notes.is_file() else "")
-    (out / "card.md").write_text(text, encoding="utf-8")
-    files = {name: file_sha256(out / name) for name in ("card.md", "golden.npz", *GRAPHS)}
+    evidence = CardEvidence(
+        gates=findings.gates,
+        plots=drawn,
+        strata=strata(findings.outputs, findings.rules),
+        notes=notes.read_text(encoding="utf-8") if notes.is_file() else "",
+    )
+    (out / "card.md").write_text(card(manifest, evidence), encoding="utf-8")
+    files = {name: file_sha256(out / name) for name in ("card.md", "golden.npz", *GRAPHS, *drawn)}
     (out / MANIFEST_NAME).write_text(toml(replace(manifest, files=files)), encoding="utf-8")
     return load_manifest(out)
 
@@ -94,7 +99,7 @@ def _write_golden(recipe: Recipe, out: Path) -> float:
     The tolerance is three times what separates ONNX Runtime's integer kernels from its floating
     point run of the same Q/DQ graph: two correct answers that differ by rounding.
     """
-    inputs = phantoms(recipe.input.side_px, GOLDEN_COUNT, GOLDEN_SEED)
+    inputs = golden_phantoms(recipe.input.side_px)
     logits = _golden_logits(recipe, out / GRAPHS[0], inputs, optimize=True)
     in_float = _golden_logits(recipe, out / GRAPHS[0], inputs, optimize=False)
     np.savez_compressed(out / "golden.npz", inputs=inputs, logits=logits)
@@ -117,14 +122,16 @@ def _golden_logits(
     return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
 
 
-def _manifest(recipe: Recipe, evidence: Evidence, golden: Golden) -> ModelManifest:
-    validation = [s for s in evidence.trained_on if s.split == "val"]
+def _manifest(
+    recipe: Recipe, samples: Sequence[Sample], findings: Findings, golden: Golden
+) -> ModelManifest:
+    validation = [s for s in samples if s.split == "val" and s.site in recipe.trained]
     truth = labels(validation)
     n_positive, n_negative = int(truth.sum()), int((~truth).sum())
-    rules, code = evidence.rules, recipe.output.code
+    rules, code = findings.rules, recipe.output.code
     where = "validation splits of " + " and ".join(dict.fromkeys(s.site for s in validation))
     even = f"{where}, every site and class weighted the same"
-    on_validation = [r for r in evidence.results if r.split == "val"]
+    on_validation = [r for r in findings.results if r.split == "val"]
     return ModelManifest(
         schema=SCHEMA,
         id=recipe.id,
@@ -157,14 +164,14 @@ def _manifest(recipe: Recipe, evidence: Evidence, golden: Golden) -> ModelManife
             Abstention(code, recipe.alpha, rules.lower, rules.upper, n_positive, n_negative),
         ),
         intended_use=recipe.intended_use,
-        data=_data(recipe, evidence.samples),
-        results=evidence.results,
-        quantization=_quantization(recipe, evidence.kept_in_float),
+        data=_data(recipe, samples),
+        results=findings.results,
+        quantization=_quantization(recipe, findings.kept_in_float),
         golden=golden,
     )
 
 
-def _data(recipe: Recipe, samples: tuple[Sample, ...]) -> tuple[TrainingData, ...]:
+def _data(recipe: Recipe, samples: Sequence[Sample]) -> tuple[TrainingData, ...]:
     entries = []
     for site in recipe.sites:
         splits = []

@@ -7,6 +7,9 @@ import numpy as np
 
 from appliance.preprocess import stretch
 
+GOLDEN_COUNT = 8
+GOLDEN_SEED = 20240601
+
 
 def phantom(side_px: int, rng: np.random.Generator) -> np.ndarray:
     """Draw one phantom: bright body, two dark lungs, ribs, a heart, perhaps an opacity.
@@ -48,6 +51,11 @@ def phantoms(side_px: int, count: int, seed: int) -> np.ndarray:
     """Draw `count` phantoms, uint8 (count, side_px, side_px), exposure stretched to 0 to 255."""
     rng = np.random.default_rng(seed)
     return np.stack([stretch(phantom(side_px, rng), 1, 99) for _ in range(count)])
+
+
+def golden_phantoms(side_px: int) -> np.ndarray:
+    """Draw those that become golden vectors, uint8 (8, side_px, side_px)."""
+    return phantoms(side_px, GOLDEN_COUNT, GOLDEN_SEED)
 
 
 def _ellipse(

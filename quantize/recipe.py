@@ -1,8 +1,8 @@
 """The straight way from labelled images to a model package; this module is its table of contents.
 
-data -> train -> prune -> export -> int8 -> decide (calibration, operating point, abstention) ->
-evaluate -> package. Each stage leaves files in the run's folder and is not done twice
-(`quantize.stages`); training also resumes from its last checkpoint.
+data (leaks, shortcuts) -> train -> prune -> export -> int8 -> decide (calibration, operating point,
+abstention) -> evaluate -> gates -> package. Each stage leaves files in the run's folder and is not
+done twice (`quantize.stages`); training also resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,15 +17,21 @@ import torch
 from appliance.preprocess import prepare
 from quantize.data import DataError, Sample, labels, read_grey, read_site, split_sha256
 from quantize.decide import abstention_band, fit_platt, threshold_for
-from quantize.evaluate import GraphLogits, Rules, graph_logits, measure
+from quantize.evaluate import Graphs, Rules, SplitOutputs, graph_logits, measure, split_outputs
 from quantize.export import export
+from quantize.gates import Gate, require
 from quantize.int8 import quantize_both
+from quantize.judge import Subject, judge, judge_data
+from quantize.leaks import check_leaks
 from quantize.lungs import read_lungs
 from quantize.network import Lite0, load_published, published_weights_path
-from quantize.package import Evidence, write_package
+from quantize.package import Findings, write_package
+from quantize.phantoms import golden_phantoms
 from quantize.prune import Films, load_network, prune
+from quantize.shortcuts import Shortcut, shortcuts
+from quantize.smoke import a_few, in_miniature
 from quantize.stages import Stages, digest
-from quantize.train import Labelled, draw, train
+from quantize.train import Labelled, draw, logits_of, train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,11 +62,23 @@ class Bench:
     data: Path
     stages: Stages
     samples: tuple[Sample, ...]
+    smoke: bool = False
+
+    @property
+    def graphs(self) -> Graphs:
+        """Where the graphs of the run lie."""
+        folder = self.stages.folder
+        return Graphs(
+            cpu=folder / CPU_GRAPH,
+            tensorrt=folder / TENSORRT_GRAPH,
+            fp32=folder / FP32_GRAPH,
+            uncut=folder / UNCUT_GRAPH if self.recipe.prune else None,
+        )
 
     def split(self, *splits: str) -> list[Sample]:
         """Return the samples of these splits, of the sites that are trained on."""
-        measured = {site.spec.name for site in self.recipe.sites if site.spec.measure_only}
-        return [s for s in self.samples if s.split in splits and s.site not in measured]
+        trained = self.recipe.trained
+        return [s for s in self.samples if s.split in splits and s.site in trained]
 
     def images(self, samples: list[Sample]) -> list[NDArray[np.uint8]]:
         """Decode the samples' images, grey uint8 of their own sizes."""
@@ -71,7 +89,9 @@ class Bench:
         return read_lungs(self.data, samples) if self.recipe.train.stray_weight else None
 
 
-def run(recipe: Recipe, data: Path, out: Path, work: Path, report: Report) -> ModelManifest:
+def run(
+    recipe: Recipe, data: Path, out: Path, work: Path, report: Report, *, smoke: bool = False
+) -> ModelManifest:
     """Make a model package.
 
     Parameters
@@ -84,21 +104,58 @@ def run(recipe: Recipe, data: Path, out: Path, work: Path, report: Report) -> Mo
         Folder of the run: checkpoints, the FP32 graph, finished stages.
     report
         Called after each training step.
+    smoke
+        In miniature (`quantize.smoke`): every stage runs, the gates are only reported.
+
+    Raises
+    ------
+    DataError
+        If the data are not what the recipe says, or leak.
+    GateError
+        If a gate refuses; nothing is packaged then.
     """
-    bench = gather(recipe, data, work)
+    bench = gather(in_miniature(recipe) if smoke else recipe, data, work, smoke=smoke)
+    found = data_stage(bench)
     trained = train_stage(bench, report)
     pruned = prune_stage(bench, trained, report)
     exported = export_stage(bench, pruned)
     kept_in_float = int8_stage(bench, exported)
     rules = decide_stage(bench)
-    results = evaluate_stage(bench, rules)
-    return package_stage(bench, rules, results, kept_in_float, out)
+    outputs, results = evaluate_stage(bench, rules)
+    verdicts = gates_stage(bench, rules, outputs, found)
+    return package_stage(bench, Findings(rules, results, verdicts, outputs, kept_in_float), out)
 
 
-def gather(recipe: Recipe, data: Path, work: Path) -> Bench:
+def gather(recipe: Recipe, data: Path, work: Path, *, smoke: bool = False) -> Bench:
     """Read every site's table; raises `DataError` where a patient is in two splits."""
     samples = [s for site in recipe.sites for s in read_site(data, site.spec)]
-    return Bench(recipe, data, Stages(work), tuple(samples))
+    return Bench(recipe, data, Stages(work), tuple(a_few(samples) if smoke else samples), smoke)
+
+
+def data_stage(bench: Bench) -> list[Shortcut]:
+    """Refuse leaking films, and classes that can be told without the chest, before any training.
+
+    Raises
+    ------
+    DataError
+        If films of different splits show the same.
+    GateError
+        If a model without anatomy does too well.
+    """
+    recipe, kept = bench.recipe, "shortcuts.json"
+
+    def make() -> None:
+        check_leaks(bench.data, bench.samples)
+        found = shortcuts(bench.data, bench.split("train", "test"), recipe.input)
+        (bench.stages.folder / kept).write_text(json.dumps([asdict(s) for s in found], indent=1))
+
+    key = (recipe.input, split_sha256(bench.samples), [s.split for s in bench.samples])
+    bench.stages.run("data", key, (kept,), make)
+    found = json.loads((bench.stages.folder / kept).read_text())
+    shortcuts_found = [Shortcut(**entry) for entry in found]
+    if not bench.smoke:
+        require(judge_data(shortcuts_found))
+    return shortcuts_found
 
 
 def train_stage(bench: Bench, report: Report) -> str:
@@ -207,40 +264,53 @@ def decide_stage(bench: Bench) -> Rules:
     return Rules(platt, threshold, lower, upper)
 
 
-def evaluate_stage(bench: Bench, rules: Rules) -> tuple[SiteResult, ...]:
+def evaluate_stage(bench: Bench, rules: Rules) -> tuple[list[SplitOutputs], tuple[SiteResult, ...]]:
     """Measure every site's validation and test split with all three graphs."""
-    folder, spec = bench.stages.folder, bench.recipe.input
-    results = []
+    outputs, results = [], []
     for split in ("val", "test"):
         for site in bench.recipe.sites:
             chosen = [s for s in bench.samples if s.site == site.spec.name and s.split == split]
             if not chosen:
                 continue
             images = bench.images(chosen)
-            logits = GraphLogits(
-                cpu=graph_logits(folder / CPU_GRAPH, images, spec),
-                fp32=graph_logits(folder / FP32_GRAPH, images, spec),
-                tensorrt=graph_logits(folder / TENSORRT_GRAPH, images, spec, optimize=False),
-            )
-            results.append(measure(chosen, logits, rules))
+            said = split_outputs(chosen, images, bench.recipe.input, bench.graphs)
+            outputs.append(said)
+            results.append(measure(chosen, said.logits, rules))
     report = json.dumps([asdict(result) for result in results], indent=1)
-    (folder / "results.json").write_text(report)
-    return tuple(results)
+    (bench.stages.folder / "results.json").write_text(report)
+    return outputs, tuple(results)
 
 
-def package_stage(
-    bench: Bench,
-    rules: Rules,
-    results: tuple[SiteResult, ...],
-    kept_in_float: tuple[str, ...],
-    out: Path,
-) -> ModelManifest:
-    """Write the package and read it back as the device does."""
-    evidence = Evidence(
-        samples=bench.samples,
-        trained_on=tuple(bench.split("train", "val")),
+def gates_stage(
+    bench: Bench, rules: Rules, outputs: list[SplitOutputs], found: list[Shortcut]
+) -> tuple[Gate, ...]:
+    """Hold the model against the gates; what they say is kept in ``gates.json``.
+
+    Raises
+    ------
+    GateError
+        If any gate refuses (a smoke run goes on, and its package says that it is one).
+    """
+    recipe, folder = bench.recipe, bench.stages.folder
+    network = load_network(folder / (PRUNED_WEIGHTS if recipe.prune else WEIGHTS))
+    golden = list(golden_phantoms(recipe.input.side_px))
+    subject = Subject(
+        graphs=bench.graphs,
+        input=recipe.input,
         rules=rules,
-        results=results,
-        kept_in_float=kept_in_float,
+        data=bench.data,
+        trained=recipe.trained,
+        outputs=outputs,
+        torch_logits=logits_of(network, golden, recipe.input)[:, 0],
     )
-    return write_package(bench.recipe, bench.stages.folder, evidence, out)
+    verdicts = (*judge_data(found), *judge(subject, found))
+    report = json.dumps([asdict(verdict) for verdict in verdicts], indent=1)
+    (folder / "gates.json").write_text(report)
+    if not bench.smoke:
+        require(verdicts)
+    return verdicts
+
+
+def package_stage(bench: Bench, findings: Findings, out: Path) -> ModelManifest:
+    """Write the package and read it back as the device does."""
+    return write_package(bench.recipe, bench.stages.folder, bench.samples, findings, out)

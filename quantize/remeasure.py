@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from quantize.data import DataError, read_grey, read_site, split_sha256
 from quantize.decide import Platt
-from quantize.evaluate import GraphLogits, Rules, graph_logits, measure
+from quantize.evaluate import Graphs, Rules, SplitOutputs, measure, split_outputs
 from quantize.spec import read_recipe
 
 if TYPE_CHECKING:
@@ -37,16 +37,41 @@ def remeasure(
     DataError
         If a set is unknown, is not there, or is not the one that the manifest names.
     """
+    return tuple(
+        measure(samples, outputs_of(manifest, samples, data, reference).logits, rules_of(manifest))
+        for samples in splits_of(manifest, data, sets)
+    )
+
+
+def splits_of(manifest: ModelManifest, data: Path, sets: tuple[str, ...]) -> list[list[Sample]]:
+    """Read the validation and test splits of a package's data sets, each as its manifest lists it.
+
+    Raises
+    ------
+    DataError
+        If a set is unknown, is not there, or is not the one that the manifest names.
+    """
     known = {entry.name: entry for entry in manifest.data}
     unknown = [name for name in sets if name not in known]
     if unknown:
         raise DataError(f"{unknown[0]} is none of the package's data sets: {', '.join(known)}.")
-    sites = {s.spec.name: s for s in read_recipe(ROOT / manifest.quantization.recipe).sites}
-    return tuple(
-        _measure(manifest, samples, data, reference)
-        for name in sets or known
-        for samples in _splits(sites[name], known[name], data)
-    )
+    sites = sites_of(manifest)
+    return [
+        samples for name in sets or known for samples in _splits(sites[name], known[name], data)
+    ]
+
+
+def rules_of(manifest: ModelManifest) -> Rules:
+    """Take from a manifest what turns its first logit into a decision."""
+    calibration, point = manifest.calibration[0], manifest.operating_points[0]
+    band, platt = manifest.abstention[0], Platt(calibration.slope, calibration.intercept)
+    return Rules(platt, point.threshold, band.lower, band.upper)
+
+
+def sites_of(manifest: ModelManifest) -> dict[str, Site]:
+    """Read how the package's recipe reads each of its data sets."""
+    recipe = read_recipe(ROOT / manifest.quantization.recipe)
+    return {site.spec.name: site for site in recipe.sites}
 
 
 def _splits(site: Site, listed: TrainingData, data: Path) -> list[list[Sample]]:
@@ -64,23 +89,14 @@ def _splits(site: Site, listed: TrainingData, data: Path) -> list[list[Sample]]:
     return splits
 
 
-def _measure(
+def graphs_of(manifest: ModelManifest, reference: Path | None) -> Graphs:
+    """Say where a package's graphs lie."""
+    return Graphs(manifest.path("model.cpu.onnx"), manifest.path("model.trt.onnx"), fp32=reference)
+
+
+def outputs_of(
     manifest: ModelManifest, samples: list[Sample], data: Path, reference: Path | None
-) -> SiteResult:
-    calibration, point, band = (
-        manifest.calibration[0],
-        manifest.operating_points[0],
-        manifest.abstention[0],
-    )
-    rules = Rules(
-        Platt(calibration.slope, calibration.intercept), point.threshold, band.lower, band.upper
-    )
+) -> SplitOutputs:
+    """Run a package's graphs over one split."""
     images = [read_grey(data / s.site / s.file) for s in samples]
-    logits = GraphLogits(
-        cpu=graph_logits(manifest.path("model.cpu.onnx"), images, manifest.input),
-        fp32=graph_logits(reference, images, manifest.input) if reference else None,
-        tensorrt=graph_logits(
-            manifest.path("model.trt.onnx"), images, manifest.input, optimize=False
-        ),
-    )
-    return measure(samples, logits, rules)
+    return split_outputs(samples, images, manifest.input, graphs_of(manifest, reference))

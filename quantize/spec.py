@@ -62,6 +62,8 @@ class TrainSpec:
         Version of the same model whose run's weights are the start; empty for ImageNet's.
     stray_weight
         Of the loss on activation outside the lungs; 0 reads no masks.
+    mirror_weight
+        Of the loss on a map that is not the mirrored film's map mirrored; 0 for none.
     """
 
     seed: int
@@ -144,7 +146,14 @@ class Int8Spec:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides what comes out, except the data's content."""
+    """Everything that decides what comes out, except the data's content.
+
+    Parameters
+    ----------
+    research
+        Of ``[gates]``: the package says on its face that it is for research only. No gate is
+        looser for it.
+    """
 
     id: str
     version: str
@@ -161,6 +170,12 @@ class Recipe:
     alpha: float
     intended_use: IntendedUse
     path: Path
+    research: bool = False
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the sites that are trained on."""
+        return tuple(s.spec.name for s in self.sites if not s.spec.measure_only)
 
     @property
     def steps(self) -> int:
@@ -183,11 +198,12 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def _recipe(table: dict[str, Any], path: Path) -> Recipe:
+    research = _research(table)
     point, use, train = table["operating_point"], table["intended_use"], table["train"]
     return Recipe(
         id=table["id"],
         version=table["version"],
-        title=table["title"],
+        title=f"Research only: {table['title']}" if research else table["title"],
         licence=table["licence"],
         output=OutputSpec(**table["output"]),
         input=_input(table["input"]),
@@ -202,7 +218,18 @@ def _recipe(table: dict[str, Any], path: Path) -> Recipe:
             **{key: tuple(v) if isinstance(v, list) else v for key, v in use.items()}
         ),
         path=path,
+        research=research,
     )
+
+
+def _research(table: dict[str, Any]) -> bool:
+    gates = table.get("gates", {})
+    if not set(gates) <= {"research"}:
+        raise ValueError("gates: the only key is research; no gate can be loosened or left out")
+    research = bool(gates.get("research", False))
+    if not research and any(site.get("patients_unknown") for site in table["sites"]):
+        raise ValueError("sites: patients_unknown is for research only ([gates] research = true)")
+    return research
 
 
 def _input(table: dict[str, Any]) -> InputSpec:
@@ -224,5 +251,6 @@ def _site(table: dict[str, Any]) -> Site:
         positive=tuple(table["positive"]),
         negative=tuple(table["negative"]),
         measure_only=table["measure_only"],
+        patients_unknown=table.get("patients_unknown", False),
     )
     return Site(spec, table["title"], table["licence"], table["source"])

@@ -69,7 +69,7 @@ limits = ["Not for people."]
 
 def draw_site(folder: Path, *, per_class: int = 12) -> None:
     """Write a site whose positives have a bright spot."""
-    rng = np.random.default_rng(len(folder.name))
+    rng = np.random.default_rng(list(folder.name.encode()))
     (folder / "images").mkdir(parents=True)
     rows = []
     for index in range(2 * per_class):

@@ -36,7 +36,7 @@ def test_the_straight_way_makes_a_package_that_the_device_takes(
     torch.set_num_threads(1)
     recipe = read_recipe(recipe_path)
     out, work = tmp_path / "toy" / "0.0.1", tmp_path / "work"
-    manifest = straight_way.run(recipe, data, out, work, silent)
+    manifest = straight_way.run(recipe, data, out, work, silent, smoke=True)
     assert manifest == load_manifest(out)
     assert [(r.data_set, r.split) for r in manifest.results] == [
         ("site_a", "val"),
@@ -45,11 +45,20 @@ def test_the_straight_way_makes_a_package_that_the_device_takes(
     ]
     assert manifest.results[-1].specificity is None
     assert manifest.data[1].use == "measured only"
+    assert manifest.version == "0.0.0-smoke"
+    assert "NOT TO BE SHIPPED" in manifest.title
+    card = (out / "card.md").read_text()
+    assert "**refused**" in card  # a smoke run reports the gates, it does not obey them
+    assert "![roc](roc.svg)" in card
+    assert {"roc.svg", "reliability.svg"} < set(manifest.files)
+    assert "30% of the channels" in manifest.quantization.pruning
     predictor = load_predictor(manifest, threads=1)
     assert check_golden(predictor, manifest).ok
     stages = json.loads((work / "stages.json").read_text())
     steps: list[int] = []
-    again = straight_way.run(recipe, data, out, work, lambda step, _: steps.append(step))
+    again = straight_way.run(
+        recipe, data, out, work, lambda step, _: steps.append(step), smoke=True
+    )
     assert not steps
     assert again.sha256 == manifest.sha256
     assert json.loads((work / "stages.json").read_text()) == stages
