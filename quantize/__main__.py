@@ -83,6 +83,18 @@ def run(
 
 
 @main.command()
+@click.argument("name")
+@_DATA
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def unpack(name: str, data: Path, out: Path) -> None:
+    """Write the MedMNIST set NAME as a folder with pictures and labels.csv."""
+    from quantize.medmnist import unpack as write_set  # noqa: PLC0415
+
+    with _spoken_errors():
+        click.echo(write_set(name, data, out))
+
+
+@main.command()
 @click.argument("package", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_DATA
 @click.option(
