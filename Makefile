@@ -102,6 +102,15 @@ coverage: dev ## All device tests with branch coverage (at least 90 %)
 test-workbench: workbench ## The workbench's own tests (torch)
 	@$(BENCH)/bin/python -m pytest -q -m workbench tests/quantize
 
+RTX := 1.7.1.116
+.PHONY: test-tensorrt-rtx
+test-tensorrt-rtx: workbench ## Build the TensorRT graphs ahead with TensorRT-RTX, no GPU needed (x86-64, 95 MB)
+	@$(BENCH)/bin/python -c 'import tensorrt_rtx' 2>/dev/null || [ "$$(uname -m)" != x86_64 ] \
+	  || $(BENCH)/bin/python $(PIP) install --no-deps tensorrt_rtx_cu13_libs==$(RTX) \
+	    tensorrt_rtx_cu13_bindings==$(RTX) tensorrt_rtx_cu13==$(RTX) \
+	  || echo "TensorRT-RTX cannot be installed here"
+	@$(BENCH)/bin/python -m pytest -q -m tensorrt_rtx tests/quantize/test_tensorrt_contract.py
+
 .PHONY: test-pythons
 test-pythons: ## The device suite on each Python from 3.10 to 3.13 that this machine has
 	@for version in 3.10 3.12 3.13; do \
@@ -127,7 +136,7 @@ device-size: ## Size of a fresh device environment (at most 600 MB)
 	@rm -rf .venv-size
 
 .PHONY: ci
-ci: format lint types layers docs wheels coverage test test-workbench test-pythons ## All of it
+ci: format lint types layers docs wheels coverage test test-workbench test-tensorrt-rtx test-pythons ## All of it
 
 .PHONY: lock
 lock: dev ## Resolve the lock files anew

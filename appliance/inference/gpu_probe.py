@@ -14,6 +14,10 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["Gpu", "find_gpu", "probe"]
 
@@ -78,10 +82,10 @@ def _main() -> None:
     print(json.dumps({"name": name, "tensorrt": tensorrt.__version__}))  # noqa: T201 - the answer
 
 
-def _gpu_name() -> str:
+def _gpu_name(load: Callable[[str], Any] = ctypes.CDLL) -> str:
     """Ask the driver: its structures do not change with the CUDA version, unlike the runtime's."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        driver = load("libcuda.so.1")
     except OSError:
         sys.exit("there is no NVIDIA driver (libcuda.so.1)")
     count, device = ctypes.c_int(0), ctypes.c_int(0)

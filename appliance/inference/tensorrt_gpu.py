@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from appliance.inference.backend import Prove
     from appliance.inference.cuda import Cuda
 
-__all__ = ["VARIANTS", "TensorRtGpu", "TensorRtSession", "Variant", "possible_variants"]
+__all__ = [
+    "VARIANTS",
+    "Logger",
+    "TensorRtGpu",
+    "TensorRtSession",
+    "Variant",
+    "build_engine",
+    "possible_variants",
+]
 
 _LOG = logging.getLogger(__name__)
 _WORKSPACE_BYTES = 256 << 20
@@ -95,6 +103,8 @@ class TensorRtGpu:
         Folder where engines are kept, or None to keep none.
     find, trt, cuda
         Find the GPU, import TensorRT and load the CUDA runtime.
+    clock
+        Seconds on a clock that only goes forward.
     timed_runs
         Runs whose median decides which form of an engine is the fastest.
     """
@@ -112,13 +122,16 @@ class TensorRtGpu:
         find: Callable[[], Gpu | str] = find_gpu,
         trt: Callable[[], Any] = _import_tensorrt,
         cuda: Callable[[], Cuda] = load_cuda,
+        clock: Callable[[], float] = time.perf_counter,
         timed_runs: int = 30,
     ) -> None:
         self.cache = EngineCache(engines)
         self._find = find
         self._trt = trt
         self._cuda = cuda
+        self._clock = clock
         self._timed_runs = timed_runs
+        self._logger: Logger | None = None
 
     def is_available(self) -> str | None:
         """Return None where there is a GPU that TensorRT can use, else the reason why not."""
@@ -170,7 +183,7 @@ class TensorRtGpu:
         if (reason := self.cache.begin(key)) is not None:
             raise BackendUnavailableError(f"No engine for {model_path.name}: {reason}.")
         try:
-            maker = _Maker(self._trt(), self._cuda(), prove or _anything)
+            maker = self._maker(prove or _anything)
             session = self._kept(maker, key) or self._built(maker, key, model_path)
         except Exception as error:
             text = error.text if isinstance(error, BackendUnavailableError) else f"{error!r}"
@@ -180,6 +193,12 @@ class TensorRtGpu:
             raise BackendUnavailableError(f"TensorRT failed: {text}.") from error
         self.cache.end(key, None)
         return session
+
+    def _maker(self, prove: Prove) -> _Maker:
+        trt = self._trt()
+        if self._logger is None:
+            self._logger = Logger(trt)
+        return _Maker(trt, self._cuda(), self._logger, prove)
 
     def _kept(self, maker: _Maker, key: EngineKey) -> TensorRtSession | None:
         kept = self.cache.find(key)
@@ -198,12 +217,12 @@ class TensorRtGpu:
         latencies: dict[str, float] = {}
         reasons = []
         for variant in possible_variants(maker.trt):
-            made = maker.build(variant, model_path)
+            made = build_engine(maker.trt, maker.logger, variant, model_path)
             session = maker.try_engine(made) if isinstance(made, bytes) else made
             if isinstance(session, str) or isinstance(made, str):
                 reasons.append(f"{variant.name}: {session}")
                 continue
-            latencies[variant.name] = took_ms = session.median_ms(self._timed_runs)
+            latencies[variant.name] = took_ms = session.median_ms(self._timed_runs, self._clock)
             if best is None or took_ms < best[0]:
                 if best is not None:
                     best[1].close()
@@ -226,35 +245,65 @@ def _anything(_session: object) -> None:
     """Pass every engine."""
 
 
-class _Maker:
-    """Builds and loads engines with one TensorRT module, one CUDA runtime and one logger."""
+class Logger:
+    """TensorRT's logger: one a process, since TensorRT keeps the first that it is given.
 
-    def __init__(self, trt: Any, cuda: Cuda, prove: Prove) -> None:
+    Parameters
+    ----------
+    trt
+        The module; `errors` collects what it says is wrong.
+    """
+
+    def __init__(self, trt: Any) -> None:
+        self.errors: list[str] = []
+        base = trt.ILogger
+        severe = (base.INTERNAL_ERROR, base.ERROR)
+
+        def log(_self: object, severity: Any, message: str) -> None:
+            if severity in severe:
+                self.errors.append(message)
+
+        self.tensorrts = type("Logger", (base,), {"log": log})()
+
+
+def build_engine(trt: Any, logger: Logger, variant: Variant, model_path: Path) -> bytes | str:
+    """Return the serialized engine of a graph, or a sentence why there is none.
+
+    Parameters
+    ----------
+    trt
+        The module: ``tensorrt``, or ``tensorrt_rtx``, which has the same names.
+    """
+    logger.errors.clear()
+    builder = trt.Builder(logger.tensorrts)
+    flags = trt.NetworkDefinitionCreationFlag
+    names = [name for name in ("EXPLICIT_BATCH", *variant.network) if hasattr(flags, name)]
+    network = builder.create_network(sum(1 << int(getattr(flags, name)) for name in names))
+    parser = trt.OnnxParser(network, logger.tensorrts)
+    if not parser.parse(model_path.read_bytes()):
+        return "; ".join(_parser_errors(parser)) or "the graph is not taken"
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
+    for name in variant.builder:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    made = builder.build_serialized_network(network, config)
+    if made is None:
+        return " ".join(["the engine could not be built:", *logger.errors[:3]])
+    return bytes(made)
+
+
+class _Maker:
+    """Loads engines with one TensorRT module, one CUDA runtime and one logger."""
+
+    def __init__(self, trt: Any, cuda: Cuda, logger: Logger, prove: Prove) -> None:
         self.trt = trt
+        self.logger = logger
         self._cuda = cuda
         self._prove = prove
-        self._logger = trt.Logger(trt.Logger.ERROR)
-
-    def build(self, variant: Variant, model_path: Path) -> bytes | str:
-        """Return the serialized engine, or a sentence why there is none."""
-        trt = self.trt
-        builder = trt.Builder(self._logger)
-        flags = trt.NetworkDefinitionCreationFlag
-        names = [n for n in ("EXPLICIT_BATCH", *variant.network) if hasattr(flags, n)]
-        network = builder.create_network(sum(1 << int(getattr(flags, name)) for name in names))
-        parser = trt.OnnxParser(network, self._logger)
-        if not parser.parse(model_path.read_bytes()):
-            return "; ".join(_parser_errors(parser)) or "the graph is not taken"
-        config = builder.create_builder_config()
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, _WORKSPACE_BYTES)
-        for name in variant.builder:
-            config.set_flag(getattr(trt.BuilderFlag, name))
-        made = builder.build_serialized_network(network, config)
-        return "the engine could not be built" if made is None else bytes(made)
 
     def try_engine(self, content: bytes) -> TensorRtSession | str:
         """Return a session that proved itself, or a sentence why there is none."""
-        runtime = self.trt.Runtime(self._logger)
+        runtime = self.trt.Runtime(self.logger.tensorrts)
         engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
             return "the engine cannot be loaded"
@@ -323,14 +372,14 @@ class TensorRtSession:
         for _ in range(_WARM_UPS):
             self.run(np.zeros_like(zeros))
 
-    def median_ms(self, runs: int) -> float:
+    def median_ms(self, runs: int, clock: Callable[[], float] = time.perf_counter) -> float:
         """Return how long one run takes, copies included: the median of some runs on zeros."""
         zeros = np.zeros_like(next(t.array for t in self._tensors if t.is_input))
         took = []
         for _ in range(runs):
-            start = time.perf_counter()
+            start = clock()
             self.run(zeros)
-            took.append((time.perf_counter() - start) * 1000.0)
+            took.append((clock() - start) * 1000.0)
         return round(statistics.median(took), 3)
 
     def run(self, batch: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

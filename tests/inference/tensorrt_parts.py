@@ -31,6 +31,7 @@ def backend(
         find=lambda: Gpu(gpu, module.__version__),
         trt=lambda: module,
         cuda=lambda: FakeCuda(machine),
+        clock=lambda: machine.now,
         timed_runs=3,
     )
 

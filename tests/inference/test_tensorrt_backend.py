@@ -189,7 +189,7 @@ def test_when_none_proves_itself_each_reason_is_told():
 @pytest.mark.parametrize(
     ("broken", "text"),
     [
-        ("build", "could not be built"),
+        ("build", "could not be built: no tactic was found"),
         ("load", "cannot be loaded"),
         ("context", "no room for this engine"),
         ("run", "failed on this image"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.inference.gpu_probe import Gpu, find_gpu, probe
+from appliance.inference.gpu_probe import Gpu, _gpu_name, find_gpu, probe
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -68,3 +68,30 @@ def test_the_real_child_ends_in_order_here():
 
 def test_it_is_found_out_once():
     assert find_gpu() is find_gpu()
+
+
+class Driver:
+    """`libcuda` by name; `code` is what `failing` answers."""
+
+    def __init__(self, failing: str = "") -> None:
+        self._failing = failing
+
+    def __getattr__(self, name: str):
+        def call(*arguments) -> int:
+            if name == "cuDeviceGetName":
+                arguments[0].value = b"Orin (nvgpu)"
+            return 100 if name == self._failing else 0
+
+        return call
+
+
+def test_the_driver_names_the_gpu_or_says_no():
+    assert _gpu_name(lambda _: Driver()) == "Orin (nvgpu)"
+    with pytest.raises(SystemExit, match="cuInit answered 100"):
+        _gpu_name(lambda _: Driver("cuInit"))
+
+    def none(name: str) -> Driver:
+        raise OSError(name)
+
+    with pytest.raises(SystemExit, match="no NVIDIA driver"):
+        _gpu_name(none)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
-import time
 from enum import IntEnum
+from functools import lru_cache
 from types import ModuleType
 
 import numpy as np
@@ -32,11 +32,13 @@ class MemoryPoolType(IntEnum):
     WORKSPACE = 0
 
 
-class Logger:
+class ILogger:
+    INTERNAL_ERROR = 0
     ERROR = 1
+    INFO = 3
 
-    def __init__(self, severity: int) -> None:
-        self.severity = severity
+    def log(self, severity: int, message: str) -> None:
+        raise NotImplementedError
 
 
 class BuilderConfig:
@@ -64,8 +66,9 @@ class Builder:
     flags: type[IntEnum]
     machine: Machine
 
-    def __init__(self, logger: Logger) -> None:
-        assert isinstance(logger, Logger)
+    def __init__(self, logger: ILogger) -> None:
+        assert isinstance(logger, ILogger)
+        self._logger = logger
 
     def create_network(self, flags: int = 0) -> Network:
         def is_set(name: str) -> bool:
@@ -81,7 +84,9 @@ class Builder:
     def build_serialized_network(self, network: Network, config: BuilderConfig) -> bytes | None:
         assert network.content is not None
         precisions = config.flags & {"INT8", "FP16"}
+        self._logger.log(ILogger.INFO, "building")
         if "build" in self.machine.broken:
+            self._logger.log(ILogger.ERROR, "no tactic was found")
             return None
         if network.typed and precisions:
             return None  # a strongly typed network takes no precision flag
@@ -95,15 +100,14 @@ class Builder:
 class OnnxParser:
     """Refuses what the parsers refuse; `refuse` adds what a generation refuses beyond it."""
 
-    def __init__(self, network: Network, logger: Logger) -> None:
-        assert isinstance(logger, Logger)
+    def __init__(self, network: Network, logger: ILogger) -> None:
+        assert isinstance(logger, ILogger)
         self._network = network
         self._errors: list[str] = []
 
     def parse(self, content: bytes) -> bool:
         try:
-            model = onnx.load_model_from_string(content)
-            onnx.checker.check_model(model)
+            model = _model(content)
         except (DecodeError, onnx.checker.ValidationError) as error:
             self._errors = [f"ModelImporter: {error}"]
             return False
@@ -122,6 +126,13 @@ class OnnxParser:
         return self._errors[index]
 
 
+@lru_cache(maxsize=4)
+def _model(content: bytes) -> onnx.ModelProto:
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model)
+    return model
+
+
 def _refused(model: onnx.ModelProto) -> list[str]:
     values = {entry.name: entry for entry in model.graph.initializer}
     for node in model.graph.node:
@@ -138,8 +149,8 @@ def _refused(model: onnx.ModelProto) -> list[str]:
 class Runtime:
     machine: Machine
 
-    def __init__(self, logger: Logger) -> None:
-        assert isinstance(logger, Logger)
+    def __init__(self, logger: ILogger) -> None:
+        assert isinstance(logger, ILogger)
 
     def deserialize_cuda_engine(self, content: bytes) -> Engine | None:
         if "load" in self.machine.broken:
@@ -151,14 +162,19 @@ class Runtime:
         return Engine(graph, form, self.machine)
 
 
+@lru_cache(maxsize=4)
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+
+
 class Engine:
     def __init__(self, graph: bytes, form: str, machine: Machine) -> None:
         self.form = form
         self.machine = machine
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 3
-        self.session = onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+        self.session = _session(graph)
         self.inputs = {entry.name: entry for entry in self.session.get_inputs()}
         self.outputs = {entry.name: entry for entry in self.session.get_outputs()}
         self.names = [*self.inputs, *self.outputs]
@@ -208,7 +224,9 @@ class ExecutionContext:
                 value = value.astype(np.float16).astype(np.float32)
             flat = np.ascontiguousarray(value, np.float32).reshape(-1)
             machine.memory[self._addresses[name]][:] = flat.view(np.uint8)
-        time.sleep(max((s for p, s in machine.slow_s.items() if p in engine.form), default=0.0))
+        machine.now += max(
+            (s for p, s in machine.slow_s.items() if p in engine.form), default=0.001
+        )
         return True
 
 
@@ -232,6 +250,6 @@ def make(
     )
     module.Runtime = type("Runtime", (Runtime,), {"machine": machine})
     module.OnnxParser = parser
-    for shared in (DataType, TensorIOMode, MemoryPoolType, Logger):
+    for shared in (DataType, TensorIOMode, MemoryPoolType, ILogger):
         setattr(module, shared.__name__, shared)
     return module

@@ -18,7 +18,7 @@ class Machine:
     offset
         Added to every logit: a GPU that computes wrongly.
     slow_s
-        Seconds that a run takes, for each precision that the engine may use ("fp16", "int8").
+        Seconds by its own clock that a run takes, for each form that an engine may have.
     broken
         What fails: "run", "load", "build", "context", "memory".
     """
@@ -29,6 +29,7 @@ class Machine:
     built: list[str] = field(default_factory=list)
     memory: dict[int, np.ndarray] = field(default_factory=dict)
     streams: set[int] = field(default_factory=set)
+    now: float = 0.0
 
 
 class FakeCuda:
