@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from quantize import recipe as straight_way
 from quantize.evaluate import GraphLogits, graph_logits, measure
+from quantize.smoke import in_miniature
 from quantize.spec import RecipeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.manifest import SiteResult
-    from quantize.spec import Recipe, Site
+    from quantize.spec import Recipe
 
 
 def leave_out(
-    recipe: Recipe, data: Path, work: Path, report: straight_way.Report
+    recipe: Recipe, data: Path, work: Path, report: straight_way.Report, *, smoke: bool = False
 ) -> list[SiteResult]:
     """Leave each trained site out once and measure on all its films.
 
@@ -30,21 +31,24 @@ def leave_out(
     RecipeError
         If the recipe trains on fewer than two sites.
     """
+    recipe = in_miniature(recipe) if smoke else recipe
     trained = [site for site in recipe.sites if not site.spec.measure_only]
     if len(trained) < 2:
         raise RecipeError(f"{recipe.path}: one site cannot be left out of one.")
-    return [_without(recipe, site, data, work / site.spec.name, report) for site in trained]
+    results = []
+    for left in trained:
+        unseen = replace(left, spec=replace(left.spec, measure_only=True))
+        sites = tuple(unseen if site is left else site for site in recipe.sites)
+        without, folder = replace(recipe, sites=sites), work / left.spec.name
+        bench = straight_way.gather(without, data, folder, smoke=smoke)
+        results.append(_measured_on(left.spec.name, bench, report))
+    return results
 
 
-def _without(
-    recipe: Recipe, left: Site, data: Path, work: Path, report: straight_way.Report
-) -> SiteResult:
-    unseen = replace(left, spec=replace(left.spec, measure_only=True))
-    others = tuple(unseen if site is left else site for site in recipe.sites)
-    bench = straight_way.gather(replace(recipe, sites=others), data, work)
+def _measured_on(left: str, bench: straight_way.Bench, report: straight_way.Report) -> SiteResult:
     pruned = straight_way.prune_stage(bench, straight_way.train_stage(bench, report), report)
     straight_way.int8_stage(bench, straight_way.export_stage(bench, pruned))
     rules = straight_way.decide_stage(bench)
-    samples = [s for s in bench.samples if s.site == left.spec.name]
-    logits = graph_logits(bench.graphs.cpu, bench.images(samples), recipe.input)
+    samples = [s for s in bench.samples if s.site == left]
+    logits = graph_logits(bench.graphs.cpu, bench.images(samples), bench.recipe.input)
     return measure(samples, GraphLogits(logits), rules)

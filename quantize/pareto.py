@@ -18,6 +18,7 @@ from quantize import recipe as straight_way
 from quantize.evaluate import open_graph
 from quantize.phantoms import golden_phantoms
 from quantize.plots import write_pareto
+from quantize.smoke import in_miniature
 from quantize.spec import PruneSpec, RecipeError
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ class Point:
 
 
 def pareto(
-    recipe: Recipe, ratios: tuple[float, ...], data: Path, work: Path, report: Report
+    recipe: Recipe,
+    ratios: tuple[float, ...],
+    data: Path,
+    work: Path,
+    report: Report,
+    *,
+    smoke: bool = False,
 ) -> list[Point]:
     """Cut to each ratio (0 is the uncut network) and write ``pareto.json`` and ``pareto.svg``.
 
@@ -61,9 +68,10 @@ def pareto(
     RecipeError
         If the recipe has no ``[prune]`` to take the rest of the settings from.
     """
+    recipe = in_miniature(recipe) if smoke else recipe
     if recipe.prune is None:
         raise RecipeError(f"{recipe.path}: pareto needs a [prune] table; its ratio is replaced.")
-    base = straight_way.gather(recipe, data, work)
+    base = straight_way.gather(recipe, data, work, smoke=smoke)
     straight_way.data_stage(base)
     trained = straight_way.train_stage(base, report)
     points = []
@@ -85,7 +93,7 @@ def _point(
 ) -> Point:
     ratio = prune.ratio if prune else 0.0
     folder = base.stages.folder / f"ratio-{ratio:.2f}"
-    bench = straight_way.gather(recipe, base.data, folder)
+    bench = straight_way.gather(recipe, base.data, folder, smoke=base.smoke)
     shutil.copyfile(base.stages.folder / straight_way.WEIGHTS, folder / straight_way.WEIGHTS)
     pruned = straight_way.prune_stage(bench, trained, report)
     straight_way.int8_stage(bench, straight_way.export_stage(bench, pruned))
