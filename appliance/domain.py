@@ -265,6 +265,23 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """A region that a model drew on the image.
+
+    Parameters
+    ----------
+    code, label
+        What the region is, for machines and for people.
+    mask
+        uint8, (rows, columns) of the image itself; 255 inside, 0 outside.
+    """
+
+    code: str
+    label: str
+    mask: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
 class Timings:
     """Milliseconds a stage; 0 for a stage that was not reached."""
 
@@ -280,9 +297,10 @@ class Timings:
 class Reading:
     """The box's result for one instance.
 
-    When `state` is not `READ`, `findings` and `measurements` are empty and `explanation` is None:
-    no number leaves a reading that cannot answer. `research` (code to probability) is filled for
-    whoever evaluates a model; nothing but ``waypost read --research`` prints it.
+    When `state` is not `READ`, `findings`, `measurements` and `outlines` are empty and
+    `explanation` is None: no number leaves a reading that cannot answer. `research` (code to
+    probability) is filled for whoever evaluates a model; nothing but ``waypost read --research``
+    prints it.
     """
 
     state: ReadingState
@@ -293,6 +311,7 @@ class Reading:
     quality: Quality | None = None
     urgency: Urgency = Urgency.WAITING
     explanation: Explanation | None = None
+    outlines: tuple[Outline, ...] = ()
     timings: Timings = Timings()
     research: Mapping[str, float] = field(default_factory=dict)
 

@@ -55,6 +55,7 @@ class Task(str, Enum):
 
     CLASSIFICATION = "classification"
     SEGMENTATION = "segmentation"
+    KIND = "kind"
 
 
 class Polarity(str, Enum):
@@ -113,10 +114,17 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """One output channel: its place is its place in the manifest's list."""
+    """One output channel: its place is its place in the manifest's list.
+
+    Parameters
+    ----------
+    group
+        Outputs of one group exclude each other; an output without a group stands alone.
+    """
 
     code: str
     label: str
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +239,9 @@ class SiteResult:
     not; `answered_*` are the same over the images that were answered. A figure that a site cannot
     give (it has one class only) is None. `fp32_auroc` to `max_probability_change` compare with the
     FP32 network on the same images, the TensorRT figures the TensorRT graph (run by ONNX Runtime)
-    with the CPU graph.
+    with the CPU graph. The `dice` figures belong to segmentation (`n_positive` is the number of
+    films), `upright` and `polarity` (shares of films turned or inverted by code whose side up and
+    polarity were told rightly) to a model of kinds.
     """
 
     data_set: str
@@ -252,6 +262,12 @@ class SiteResult:
     max_probability_change: float | None = None
     tensorrt_flips: Interval | None = None
     tensorrt_mean_probability_change: float | None = None
+    dice: Interval | None = None
+    fp32_dice: Interval | None = None
+    dice_difference: Interval | None = None
+    tensorrt_dice_difference: Interval | None = None
+    upright: Interval | None = None
+    polarity: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)

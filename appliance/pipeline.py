@@ -1,6 +1,7 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
-decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain
+decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
+that outlines goes from predict to measure instead.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance import calibration, preprocess
-from appliance.domain import Reading, ReadingState, Reason, Timings
+from appliance.domain import Reading, ReadingState, Reason, Timings, Urgency
 from appliance.errors import RefusedError, WaypostError
 from appliance.explain import explain
+from appliance.manifest import Task
+from appliance.measure import measure, outline
 from appliance.quality import Bounds, check_quality, to_grey
 from appliance.scope import choose_model
 from appliance.triage import urgency_of
@@ -112,7 +115,10 @@ class Pipeline:
         watch.lap("preprocess")
         prediction = reader.predictor.predict(batch)
         watch.lap("predict")
-        reading = _judge(reader, prediction, notes, quality)
+        if reader.manifest.task is Task.SEGMENTATION:
+            reading = _outlined(reader, prediction, notes, quality, image.pixels.shape)
+        else:
+            reading = _judge(reader, prediction, notes, quality)
         watch.lap("explain")
         return reading
 
@@ -147,6 +153,39 @@ def _judge(
         urgency=urgency_of(ReadingState.READ, findings),
         explanation=_explanation(findings, prediction),
         research=probabilities,
+    )
+
+
+def _outlined(
+    reader: Reader,
+    prediction: Prediction,
+    notes: tuple[Reason, ...],
+    quality: Quality,
+    shape: tuple[int, ...],
+) -> Reading:
+    """Turn a map of places into an outline and its measurement, or into an honest *not found*.
+
+    Nobody has looked for a disease, so the case waits as one that nobody has read.
+    """
+    output = reader.manifest.outputs[0]
+    drawn = outline(prediction.cam[0], shape[0], shape[1], output.code, output.label)
+    measured = measure(drawn)
+    if isinstance(measured, Reason):
+        return Reading(
+            state=ReadingState.ABSTAINED,
+            reasons=(measured, *notes),
+            model=reader.predictor.ref,
+            quality=quality,
+            urgency=urgency_of(ReadingState.ABSTAINED),
+        )
+    return Reading(
+        state=ReadingState.READ,
+        reasons=notes,
+        model=reader.predictor.ref,
+        measurements=(measured,),
+        quality=quality,
+        urgency=Urgency.WAITING,
+        outlines=(drawn,),
     )
 
 

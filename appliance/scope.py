@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from appliance.domain import Reason
 from appliance.errors import InferenceError, UnsupportedError
+from appliance.manifest import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,7 @@ _MODALITIES = {
 _SILENT = {None, "", "OT", "SC"}
 # What machines write for the Standard's CHEST (PS3.16, CID 4).
 _SYNONYMS = {"THORAX": "CHEST", "LUNG": "CHEST", "LUNGS": "CHEST"}
+_FILMS = frozenset({"CR", "DX"})
 _LATERAL = {"LL", "RL", "LATERAL", "LAT"}
 
 
@@ -77,7 +79,7 @@ def choose_model(
         No model here is made for this modality, body part, view or age; the text says which of
         them and what to do.
     """
-    fitting = [i for i, model in enumerate(models) if requested in {None, model.id}]
+    fitting = [i for i, model in enumerate(models) if _is_meant(model, requested)]
     if not fitting:
         raise InferenceError(
             "No model is ready on this box. The image is kept; a person has to read it. "
@@ -92,6 +94,21 @@ def choose_model(
         f"No model on this box reads this kind of image: {kind}. The image is kept; a person has "
         "to read it.",
         code="no_model_for_modality",
+    )
+
+
+def _is_meant(model: ModelManifest, requested: str | None) -> bool:
+    """Whether a model may be chosen at all.
+
+    A model of kinds never reads. One that only outlines reads a film when a person asks for it: a
+    reading without findings that nobody asked for would look like a film without disease.
+    """
+    if model.task is Task.KIND:
+        return False
+    if requested is not None:
+        return model.id == requested
+    return model.task is Task.CLASSIFICATION or not _FILMS.intersection(
+        model.intended_use.modalities
     )
 
 

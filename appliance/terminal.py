@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from appliance.domain import Admission, Check, DecodedImage, Reading, SystemReport
+    from appliance.domain import (
+        Admission,
+        Check,
+        DecodedImage,
+        Measurement,
+        Reading,
+        SystemReport,
+    )
     from appliance.worklist import Overview
 
 _MARKS: dict[ReadingState, tuple[str, str, str]] = {
@@ -102,12 +109,19 @@ def _unicode() -> bool:
 def _what(reading: Reading) -> str:
     if reading.state is not ReadingState.READ:
         return reading.reasons[0].text if reading.reasons else ""
-    return "; ".join(
+    found = [
         f"{finding.signs}: {finding.word} ({finding.number} in 100,"
         f" {'at or above' if finding.positive else 'below'} the operating point"
         f" {finding.operating_point.threshold * 100:.0f})"
         for finding in reading.findings
-    )
+    ]
+    return "; ".join([*found, *(_measured(item) for item in reading.measurements)])
+
+
+def _measured(item: Measurement) -> str:
+    if item.unit == "1":  # a share, without a unit
+        return f"{item.label}: {item.value:.0%}"
+    return f"{item.label}: {item.value:g} {item.unit}"
 
 
 def _model(reading: Reading) -> str:

@@ -15,8 +15,9 @@ from appliance.inference.registry import BACKENDS, choose
 from appliance.inference.tensorrt_gpu import TensorRtGpu
 from appliance.inference.upgrade import SwitchingPredictor, Upgrade
 from appliance.ingest.media import files_of
+from appliance.manifest import Task
 from appliance.pipeline import Pipeline, Reader
-from appliance.report.overlay import overlay_png
+from appliance.report.overlay import mask_png, outline_png, overlay_png
 from appliance.scope import Policy
 from appliance.wiring.models import (
     InstalledModel,
@@ -46,12 +47,15 @@ class LoadedModels:
 
 
 def load_models(config: Config, data: Path) -> LoadedModels:
-    """Load the current models; one whose golden vectors do not agree here does not read."""
+    """Load the current models; one whose golden vectors do not agree here does not read.
+
+    A model of kinds is checked like the others and reads nothing.
+    """
     readers, checks = [], []
     for model in current_models(data):
         reader, check = load_model(config, model)
         checks.append(check)
-        if reader is not None:
+        if reader is not None and reader.manifest.task is not Task.KIND:
             readers.append(reader)
     return LoadedModels(tuple(readers), tuple(checks))
 
@@ -196,12 +200,18 @@ def verify_models(options: Options, package: Path | None) -> list[Check]:
 
 
 def write_overlay(folder: Path, source: Path, reading: Reading, image: DecodedImage) -> None:
-    """Write ``<stem>.overlay.png``: the film with the heat map of its finding over it.
+    """Write what can be shown of a reading, or nothing where there is nothing to show.
 
-    A reading without a finding has no heat map; then nothing is written.
+    ``<stem>.overlay.png`` is the film with the heat map of its finding, or with the outlines that
+    were drawn; ``<stem>.<code>.mask.png`` is an outline as a mask (0 or 255) of the film's size.
     """
-    if reading.explanation is None:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{source.stem}.overlay.png"
-    target.write_bytes(overlay_png(image.pixels, reading.explanation))
+    pictures = {
+        f"{source.stem}.{drawn.code}.mask.png": mask_png(drawn) for drawn in reading.outlines
+    }
+    if reading.explanation is not None:
+        pictures[f"{source.stem}.overlay.png"] = overlay_png(image.pixels, reading.explanation)
+    elif reading.outlines:
+        pictures[f"{source.stem}.overlay.png"] = outline_png(image.pixels, reading.outlines)
+    for name, content in pictures.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
