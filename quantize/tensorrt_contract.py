@@ -35,8 +35,8 @@ __all__ = [
 ]
 
 NEWEST_OPSET = 17  # TensorRT 8.5 of JetPack 5; each later one takes it too
-# What our networks are made of; every one is in the operator table of each parser from 8.5 on. A
-# new operator is added here when it was built ahead and is in that table.
+# What our networks are, or may come to be, made of. Before another one is added here, a graph with
+# it is built ahead, and NVIDIA's operator table of the parser is looked at.
 OPERATORS = frozenset(
     {
         *("Add", "AveragePool", "Clip", "Concat", "Conv", "ConvTranspose", "Flatten", "Gemm"),
