@@ -18,7 +18,7 @@ from rich.table import Table
 
 from appliance.errors import ManifestError
 from appliance.manifest import ModelManifest, SiteResult, load_manifest
-from quantize.data import DataError
+from quantize.data import DataError, read_site
 from quantize.gates import Gate, GateError
 from quantize.metrics import words
 from quantize.spec import RecipeError, read_recipe
@@ -175,6 +175,29 @@ def pareto(recipe: Path, data: Path, ratios: str, work: Path | None) -> None:
             f"{point.median_ms:.2f}", f"{point.size_bytes / 1e6:.2f}",
         )  # fmt: skip
     _console().print(table)
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+def check(recipe: Path, data: Path) -> None:
+    """Look at RECIPE's data alone: patients, copies, shortcuts; exit status 1 if refused."""
+    from quantize.judge import judge_data  # noqa: PLC0415
+    from quantize.leaks import check_leaks  # noqa: PLC0415
+    from quantize.shortcuts import shortcuts  # noqa: PLC0415
+
+    with _spoken_errors():
+        spec = read_recipe(recipe)
+        samples = [s for site in spec.sites for s in read_site(data, site.spec)]
+        check_leaks(data, samples)
+        trained = [s for s in samples if s.site in spec.trained]
+        verdicts = judge_data(shortcuts(data, trained, spec.input))
+    unknown = any(site.spec.patients_unknown for site in spec.sites)
+    patients = "patients are not known" if unknown else "no patient is in two splits"
+    click.echo(f"{len(samples)} films: {patients}, and no two of different splits show the same")
+    _console().print(_gates_table(verdicts))
+    if not all(verdict.passed for verdict in verdicts):
+        raise click.exceptions.Exit(1)
 
 
 @main.command()

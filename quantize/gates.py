@@ -164,6 +164,7 @@ def shortcut_margin(site: str, kind: str, shortcut: float, network: float) -> Ga
 
 def tensorrt_contract(violations: Sequence[object]) -> Gate:
     """Gate whether the TensorRT graph keeps to what TensorRT takes."""
-    said = f"{len(violations)} violations" if violations else "no violation"
-    first = f", the first: {violations[0]}" if violations else ""
-    return Gate("TensorRT's rules", not violations, f"the TensorRT graph has {said}{first}")
+    sentence = "the TensorRT graph keeps to the rules of TensorRT's parser and builder"
+    if violations:
+        sentence = f"the TensorRT graph breaks {len(violations)} rules, the first: {violations[0]}"
+    return Gate("TensorRT's rules", not violations, sentence)

@@ -19,6 +19,7 @@ from quantize.metrics import auroc, calibration_error, chance_calibration_error,
 from quantize.phantoms import golden_phantoms
 from quantize.remeasure import graphs_of, outputs_of, rules_of, sites_of, splits_of
 from quantize.shortcuts import ALL_SITES, shortcuts
+from quantize.tensorrt_contract import check_graph
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,6 +155,8 @@ def _damage(subject: Subject, test: SplitOutputs) -> list[Gate]:
     if test.tensorrt is not None:
         turned = decided != (rules.platt(test.tensorrt.logits) >= rules.threshold)
         verdicts.append(gates.tensorrt_flips(int(turned.sum()), turned.size))
+    if subject.graphs.tensorrt is not None:
+        verdicts.append(gates.tensorrt_contract(check_graph(subject.graphs.tensorrt)))
     return verdicts
 
 

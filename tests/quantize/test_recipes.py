@@ -42,6 +42,8 @@ def test_unknown_patients_are_for_research_only(recipe_path: Path) -> None:
         read_recipe(recipe_path)
 
 
+@pytest.mark.workbench
+@pytest.mark.filterwarnings("default")
 def test_the_set_of_two_machines_is_refused_before_any_training(waypost_data: Path) -> None:
     pytest.importorskip("sklearn", reason="needs the workbench environment (scikit-learn)")
     pytest.importorskip("torch", reason="needs the workbench environment (torch)")
@@ -55,6 +57,28 @@ def test_the_set_of_two_machines_is_refused_before_any_training(waypost_data: Pa
     assert [verdict.passed for verdict in verdicts] == [False, False]
     with pytest.raises(GateError, match=r"can be told with an AUROC of (0\.99|1\.00)"):
         require(verdicts)
+
+
+@pytest.mark.workbench
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", ["cxr-tb", "cxr-tb-pakistan", "pneumoniamnist"])
+def test_the_documentation_says_what_the_shortcuts_reach(
+    name: str, waypost_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn", reason="needs the workbench environment (scikit-learn)")
+    from quantize.shortcuts import shortcuts  # noqa: PLC0415 - needs the workbench
+
+    recipe, data = read_recipe(RECIPES / f"{name}.toml"), waypost_data
+    if name == "pneumoniamnist":
+        unpack(name, waypost_data, tmp_path)
+        data = tmp_path
+    site = recipe.sites[0].spec
+    found = shortcuts(data, read_site(data, site), recipe.input)
+    page = (RECIPES.parent.parent / "docs" / "workbench.md").read_text(encoding="utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| `{site.name}`")]
+    said = [float(cell) for cell in row.strip("| ").split("|")[1:]]
+    assert said == pytest.approx([s.auroc for s in found], abs=0.005)  # another libm, another tree
 
 
 def write_arrays(folder: Path) -> None:
