@@ -110,10 +110,10 @@ def map_randomized(what: str, correlation: float) -> Gate:
     return Gate(f"heat map with {what} shuffled", abs(correlation) < MAP_RANDOMIZED, sentence)
 
 
-def planted_lesions(hits: int, n: int) -> Gate:
+def planted_lesions(hits: int, n: int, chance: float) -> Gate:
     """Gate whether the map points at an opacity that was planted into a clear film."""
     sentence = f"the heat map points at {hits} of {n} planted opacities"
-    sentence += f", at least {PLANTED_HITS:.0%} is asked"
+    sentence += f", at least {PLANTED_HITS:.0%} is asked (blind pointing would hit {chance:.0%})"
     return Gate("planted opacities", n > 0 and hits >= PLANTED_HITS * n, sentence)
 
 

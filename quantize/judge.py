@@ -190,8 +190,8 @@ def _planted(subject: Subject, test: SplitOutputs) -> Gate:
     clear = _clear_films(subject, test)
     areas = [sanity.lung_area(subject.data, s, subject.input.side_px) for s in clear]
     films = subject.images(clear)
-    hits, n = sanity.pointing_game(subject.graphs.cpu, films, areas, subject.input)
-    return gates.planted_lesions(hits, n)
+    game = sanity.pointing_game(subject.graphs.cpu, films, areas, subject.input)
+    return gates.planted_lesions(game.hits, game.n, game.chance)
 
 
 def _clear_films(subject: Subject, test: SplitOutputs) -> list[Sample]:

@@ -169,33 +169,47 @@ def lung_area(root: Path, sample: Sample, side: int) -> NDArray[np.bool_]:
     return inner if inner.any() else usual
 
 
+@dataclass(frozen=True, slots=True)
+class PointingGame:
+    """How many changes of the map point at the opacity, of how many, and what chance would give."""
+
+    hits: int
+    n: int
+    chance: float
+
+
 def pointing_game(
     graph: Path, films: Sequence[Film], lungs: Sequence[NDArray[np.bool_]], spec: InputSpec
-) -> tuple[int, int]:
+) -> PointingGame:
     """Plant an opacity into each film and see where the map changes most.
+
+    A change points at the opacity if it is largest in the opacity's own cell or one that touches
+    it: on a coarse map these are many of all cells, so the share that blind pointing would hit is
+    given beside it.
 
     Parameters
     ----------
     films
         Clear films, uint8 of any size.
-
-    Returns
-    -------
-    tuple[int, int]
-        How many changes point at the opacity's own cell or one that touches it, and how many films.
     """
     rng = np.random.default_rng(_SEED)
     squares = [squeeze(film, spec.side_px) for film in films]
     planted = [plant(square, area, rng) for square, area in zip(squares, lungs, strict=True)]
     if not planted:
-        return 0, 0
+        return PointingGame(0, 0, 0.0)
     before = graph_outputs(graph, squares, spec).cams
     after = graph_outputs(graph, [p.film for p in planted], spec).cams
-    hits = [_points_at(a - b, p.middle) for a, b, p in zip(after, before, planted, strict=True)]
-    return sum(hits), len(hits)
+    targets = [_around(before.shape[1], p.middle) for p in planted]
+    hits = sum(
+        bool(target.ravel()[(a - b).argmax()])
+        for a, b, target in zip(after, before, targets, strict=True)
+    )
+    return PointingGame(hits, len(planted), float(np.mean(targets)))
 
 
-def _points_at(change: NDArray[np.float32], middle: tuple[float, float]) -> bool:
-    cells = change.shape[0]
-    row, column = divmod(int(change.argmax()), cells)
-    return abs(row - int(middle[0] * cells)) <= 1 and abs(column - int(middle[1] * cells)) <= 1
+def _around(cells: int, middle: tuple[float, float]) -> NDArray[np.bool_]:
+    """Mark the cell that holds a point and those that touch it."""
+    target = np.zeros((cells, cells), dtype=np.bool_)
+    row, column = (int(share * cells) for share in middle)
+    target[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = True
+    return target

@@ -74,9 +74,10 @@ def areas(n: int) -> list[np.ndarray]:
 
 def test_a_map_that_looks_at_opacities_points_at_them(graph: Path) -> None:
     films = list(phantoms(SIDE, 12, 5))
-    hits, n = pointing_game(graph, films, areas(12), SPEC)
-    assert (n, hits >= 11) == (12, True)
-    assert pointing_game(graph, [], [], SPEC) == (0, 0)
+    game = pointing_game(graph, films, areas(12), SPEC)
+    assert (game.n, game.hits >= 11) == (12, True)
+    assert game.chance == pytest.approx(9 / 36, abs=0.01)  # a map of 6 by 6 cells
+    assert pointing_game(graph, [], [], SPEC).n == 0
 
 
 def test_a_map_that_looks_elsewhere_does_not(graph: Path) -> None:
@@ -86,8 +87,8 @@ def test_a_map_that_looks_elsewhere_does_not(graph: Path) -> None:
             values = -onnx.numpy_helper.to_array(entry)
             entry.CopyFrom(onnx.numpy_helper.from_array(values, entry.name))
     onnx.save(model, graph)
-    hits, n = pointing_game(graph, list(phantoms(SIDE, 12, 5)), areas(12), SPEC)
-    assert hits < 0.85 * n
+    game = pointing_game(graph, list(phantoms(SIDE, 12, 5)), areas(12), SPEC)
+    assert game.hits < 0.85 * game.n
 
 
 def test_an_opacity_is_bright_and_where_it_is_said_to_be() -> None:
