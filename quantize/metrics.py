@@ -73,7 +73,7 @@ def _placements(of: Scores, among: Scores) -> NDArray[np.float64]:
     return np.asarray((below + up_to) / (2 * among.size), dtype=np.float64)
 
 
-def share(count: int, total: int) -> Interval:
+def share(count: float, total: float) -> Interval:
     """`count` of `total` with Wilson's interval (J Am Stat Assoc 22:209, 1927)."""
     if total == 0:
         return Interval(float("nan"), 0.0, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from quantize.data import labels
-from quantize.metrics import auroc_interval, roc, share
+from quantize.metrics import auroc_interval, even_weights, roc, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from appliance.manifest import Interval
     from quantize.evaluate import Rules, SplitOutputs
+    from quantize.metrics import Scores, Truth
     from quantize.pareto import Point
 
 INK, PAPER, LINE = "#10212B", "#FBFAF7", "#D8DDDD"
@@ -46,7 +48,9 @@ def write_plots(outputs: Sequence[SplitOutputs], rules: Rules, folder: Path) -> 
         return ()
     with _axes(folder / "roc.svg", "1 - specificity", "sensitivity") as axes:
         _roc(axes, drawn)
-    with _axes(folder / "reliability.svg", "probability", "share that is positive") as axes:
+    with _axes(
+        folder / "reliability.svg", "probability", "share of positives, classes even"
+    ) as axes:
         _reliability(axes, drawn, rules)
     return "roc.svg", "reliability.svg"
 
@@ -118,7 +122,8 @@ def _reliability(axes: Axes, parts: Sequence[SplitOutputs], rules: Rules) -> Non
         truth, probabilities = labels(part.samples), rules.platt(part.cpu.logits)
         place = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
         bins = [place == n for n in range(_BINS) if (place == n).sum() >= _LEAST_IN_BIN]
-        seen = [share(int(truth[b].sum()), int(b.sum())) for b in bins]
+        weights = even_weights(truth, np.full(truth.size, "site"))
+        seen = [_weighted_share(truth[b], weights[b]) for b in bins]
         middles = [float(probabilities[b].mean()) + 0.004 * number for b in bins]
         values = [s.value for s in seen]
         spread = [[s.value - s.low for s in seen], [s.high - s.value for s in seen]]
@@ -127,4 +132,13 @@ def _reliability(axes: Axes, parts: Sequence[SplitOutputs], rules: Rules) -> Non
             markersize=4, linewidth=1.2, elinewidth=0.7, capsize=2,
             label=f"{part.samples[0].site}, n = {truth.size}",
         )  # fmt: skip
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    axes.legend(loc="lower right", frameon=False, fontsize=8)
+
+
+def _weighted_share(truth: Truth, weights: Scores) -> Interval:
+    """Share of positives with both classes of the site weighted evenly, as the calibration is.
+
+    The interval is Wilson's for the number of equally weighted films that would tell as much.
+    """
+    n = float(weights.sum() ** 2 / (weights**2).sum())
+    return share(float(np.average(truth, weights=weights)) * n, n)
