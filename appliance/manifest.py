@@ -240,8 +240,9 @@ class SiteResult:
     give (it has one class only) is None. `fp32_auroc` to `max_probability_change` compare with the
     FP32 network on the same images, the TensorRT figures the TensorRT graph (run by ONNX Runtime)
     with the CPU graph. The `dice` figures belong to segmentation (`n_positive` is the number of
-    films), `upright` and `polarity` (shares of films turned or inverted by code whose side up and
-    polarity were told rightly) to a model of kinds.
+    films). The last three belong to a model of kinds: the share of images whose kind was told, and
+    the shares of films whose side up (all four ways) and polarity (both ways) were told when code
+    turned and inverted them.
     """
 
     data_set: str
@@ -266,6 +267,7 @@ class SiteResult:
     fp32_dice: Interval | None = None
     dice_difference: Interval | None = None
     tensorrt_dice_difference: Interval | None = None
+    kind: Interval | None = None
     upright: Interval | None = None
     polarity: Interval | None = None
 

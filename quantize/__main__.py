@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from appliance.errors import ManifestError
-from appliance.manifest import ModelManifest, SiteResult, load_manifest
+from appliance.manifest import ModelManifest, SiteResult, Task, load_manifest
 from quantize.data import DataError, read_site
 from quantize.gates import Gate, GateError
 from quantize.metrics import words
@@ -200,6 +200,47 @@ def check(recipe: Path, data: Path) -> None:
         raise click.exceptions.Exit(1)
 
 
+def _make_with(way: str, recipe: Path, data: Path, out: Path, work: Path | None) -> None:
+    """Make a package by the way `quantize.<way>`, whose recipe another module reads."""
+    import torch  # noqa: PLC0415 - see `run`
+
+    from quantize import kinds, segment  # noqa: PLC0415
+    from quantize.kinds_spec import read_kind_recipe  # noqa: PLC0415
+    from quantize.segment_spec import read_outline_recipe  # noqa: PLC0415
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    with _spoken_errors():
+        read, make = {
+            "segment": (read_outline_recipe, segment.run),
+            "kinds": (read_kind_recipe, kinds.run),
+        }[way]
+        spec = read(recipe)
+        folder = work if work is not None else CACHE / spec.id / spec.version
+        with _reporting(spec.steps) as report:
+            manifest = make(spec, data, out, folder, report)
+    _console().print(_table(manifest, manifest.results))
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+def segment(recipe: Path, data: Path, out: Path, work: Path | None) -> None:
+    """Make the package of a model that outlines, which RECIPE describes."""
+    _make_with("segment", recipe, data, out, work)
+
+
+@main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+def kinds(recipe: Path, data: Path, out: Path, work: Path | None) -> None:
+    """Make the package of a model that tells kinds of images, which RECIPE describes."""
+    _make_with("kinds", recipe, data, out, work)
+
+
 @main.command()
 @click.argument("package", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @_DATA
@@ -214,11 +255,18 @@ def evaluate(
     package: Path, data: Path, sets: tuple[str, ...], reference: Path | None, *, as_json: bool
 ) -> None:
     """Measure PACKAGE on its data sets, each split as its manifest lists it."""
+    from quantize.kinds_remeasure import remeasure_kinds  # noqa: PLC0415
     from quantize.remeasure import remeasure  # noqa: PLC0415
+    from quantize.segment_remeasure import remeasure_outlines  # noqa: PLC0415
 
     with _spoken_errors():
         manifest = load_manifest(package)
-        results = remeasure(manifest, data, sets, reference)
+        again = {
+            Task.CLASSIFICATION: remeasure,
+            Task.SEGMENTATION: remeasure_outlines,
+            Task.KIND: remeasure_kinds,
+        }[manifest.task]
+        results = again(manifest, data, sets, reference)
     if as_json:
         click.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
@@ -287,7 +335,21 @@ def _comparison_table(rows: Sequence[Comparison]) -> Table:
 
 
 def _table(manifest: ModelManifest, results: Sequence[SiteResult]) -> Table:
+    if manifest.task is Task.SEGMENTATION:
+        return _outlines_table(manifest, results)
     return _sites_table(f"{manifest.id} {manifest.version}", results)
+
+
+def _outlines_table(manifest: ModelManifest, results: Sequence[SiteResult]) -> Table:
+    table = Table(title=f"{manifest.id} {manifest.version}", caption="95 % intervals")
+    for name in ("data set", "split", "n", "Dice", "Dice - FP32", "TensorRT - CPU", "not shown"):
+        table.add_column(name)
+    for r in results:
+        table.add_row(
+            r.data_set, r.split, str(r.n_positive), words(r.dice), words(r.dice_difference, 4),
+            words(r.tensorrt_dice_difference, 4), words(r.abstained),
+        )  # fmt: skip
+    return table
 
 
 def _sites_table(title: str, results: Sequence[SiteResult]) -> Table:

@@ -50,6 +50,7 @@ def quantize_both(
     inputs: list[NDArray[np.float32]],
     *,
     fp32_convolutions: int,
+    also: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Write the CPU and the TensorRT graph.
 
@@ -64,6 +65,8 @@ def quantize_both(
         percentile and entropy ranges did twice the damage on this network).
     fp32_convolutions
         So many convolutions from the input on stay in floating point.
+    also
+        Operators to quantize besides convolutions, sums and activations.
 
     Returns
     -------
@@ -81,7 +84,7 @@ def quantize_both(
             "per_channel": True,
             "weight_type": QuantType.QInt8,
             "calibrate_method": CalibrationMethod.MinMax,
-            "op_types_to_quantize": ["Conv", "Add", "Clip"],
+            "op_types_to_quantize": ["Conv", "Add", "Clip", *also],
             "nodes_to_exclude": list(kept),
         }
         quantize_static(
@@ -129,7 +132,8 @@ def _centre(path: Path, fp32: Path, inputs: list[NDArray[np.float32]]) -> None:
     shift = _mean_logits(fp32, inputs) - _mean_logits(path, inputs)
     model = onnx.load(path)
     bias = next(entry for entry in model.graph.initializer if entry.name == HEAD_BIAS)
-    moved = (onnx.numpy_helper.to_array(bias) + shift).astype(np.float32)
+    old = onnx.numpy_helper.to_array(bias)
+    moved = (old + shift.reshape(old.shape)).astype(np.float32)
     bias.CopyFrom(onnx.numpy_helper.from_array(moved, HEAD_BIAS))
     onnx.save(model, path)
 
