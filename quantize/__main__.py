@@ -325,10 +325,12 @@ def _comparison_table(rows: Sequence[Comparison]) -> Table:
     for name in ("data set", "split", "n", *columns, "AUROC, second - first", "same decision"):
         table.add_column(name)
     for row in rows:
-        pairs = [(getattr(row.results[i], name.lower()) for i in (0, 1)) for name in columns]
+        cells = [
+            "\n".join(words(getattr(result, name.lower())) for result in row.results)
+            for name in columns
+        ]
         table.add_row(
-            row.results[0].data_set, row.results[0].split, str(row.n),
-            *("\n".join(words(value) for value in pair) for pair in pairs),
+            row.results[0].data_set, row.results[0].split, str(row.n), *cells,
             words(row.auroc_difference, 4), words(row.agreement),
         )  # fmt: skip
     return table

@@ -11,10 +11,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the workbench environment (torch)")
 pytest.importorskip("torch_pruning", reason="needs the workbench environment (torch-pruning)")
 
+from click.testing import CliRunner  # noqa: E402
+
 from appliance.manifest import load_manifest  # noqa: E402
+from quantize.__main__ import main  # noqa: E402
 from quantize.compare import compare  # noqa: E402
 from quantize.data import DataError  # noqa: E402
 from quantize.leave_out import leave_out  # noqa: E402
+from quantize.metrics import words  # noqa: E402
 from quantize.pareto import pareto  # noqa: E402
 from quantize.spec import RecipeError, read_recipe  # noqa: E402
 
@@ -60,6 +64,11 @@ def test_several_ratios_share_one_training(data: Path, recipe_path: Path, tmp_pa
 
 def test_a_package_is_as_good_as_itself(waypost_data: Path) -> None:
     model = load_manifest(PACKAGE)
+    arguments = ["compare", str(PACKAGE), str(PACKAGE), "--data", str(waypost_data)]
+    shown = CliRunner().invoke(main, [*arguments, "--set", "cxr_covid_hannover"])
+    listed = next(r for r in model.results if r.data_set == "cxr_covid_hannover")
+    assert shown.output.count(words(listed.sensitivity)) == 2, shown.output
+    assert shown.output.count(words(listed.abstained)) == 2
     rows = compare(model, model, waypost_data, ("cxr_covid_hannover",))
     (row,) = rows
     assert row.results[0] == row.results[1]
