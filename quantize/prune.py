@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Report = Callable[[int, dict[str, float]], None]
 
 ROUND_TO = 16  # channels: ONNX Runtime's block, and what tensor cores take at once
+_SETTLING_BATCHES = 24
 _SEED_OFFSET = 500_000  # the draws of this stage are not those of the training
 
 
@@ -81,7 +82,28 @@ def prune(teacher: Lite0, films: Films, spec: PruneSpec, folder: Path, report: R
         if pupil.step % films.train.checkpoint_steps == 0 or pupil.step == spec.steps:
             pupil.save(folder / "checkpoint.pt")
         report(pupil.step, {"loss": loss, "seconds": time.monotonic() - started})
-    return pupil.average.network
+    return settle(pupil.average.network, films, spec)
+
+
+def settle(network: Lite0, films: Films, spec: PruneSpec) -> Lite0:
+    """Take the normalization's statistics anew, from films as training shows them.
+
+    The cut changes what every layer sees, and the running statistics of the published weights
+    follow so slowly (1 % a step) that the averaged network was far worse than the weights it had.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    kept = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    network.train()
+    first = spec.rounds * spec.recovery_steps + spec.steps
+    with torch.no_grad():
+        for number in range(_SETTLING_BATCHES):
+            network(films.batch(first + number).views)
+    for norm, momentum in zip(norms, kept, strict=True):
+        norm.momentum = momentum
+    return network.eval()
 
 
 def _cut_in_rounds(teacher: Lite0, films: Films, spec: PruneSpec) -> Lite0:

@@ -13,7 +13,7 @@ pytest.importorskip("torch_pruning", reason="needs the workbench environment (to
 
 from quantize.data import Sample  # noqa: E402
 from quantize.network import Lite0  # noqa: E402
-from quantize.prune import ROUND_TO, Films, kept_share, load_network, prune  # noqa: E402
+from quantize.prune import ROUND_TO, Films, kept_share, load_network, prune, settle  # noqa: E402
 from quantize.spec import PruneSpec, Recipe, RecipeError, read_recipe  # noqa: E402
 from quantize.train import Labelled  # noqa: E402
 
@@ -107,3 +107,14 @@ def test_a_recipe_may_prune(recipe_path: Path) -> None:
     recipe_path.write_text(text + table.format(1.3))
     with pytest.raises(RecipeError, match="ratio lies between"):
         read_recipe(recipe_path)
+
+
+def test_settled_statistics_are_those_of_the_films(teacher: Lite0, recipe_path: Path) -> None:
+    shown = films(read_recipe(recipe_path))
+    settled = settle(teacher, shown, SPEC)
+    assert not settled.training
+    assert float(settled.stem_norm.running_mean.abs().max()) > 0
+    before = settled.stem_norm.running_mean.clone()
+    again = settle(settled, shown, SPEC).stem_norm
+    assert torch.allclose(again.running_mean, before, atol=1e-5)
+    assert again.momentum == pytest.approx(0.01)
