@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from appliance.domain import Reason
+from appliance.domain import DecodedImage, Header, ReadingState
 from appliance.inference.predict import load_predictor
 from appliance.manifest import Task
-from appliance.measure import measure, outline
+from appliance.measure import outline
+from appliance.pipeline import Pipeline, Reader
 from appliance.preprocess import prepare
+from appliance.scope import Policy
 from quantize.segment_data import load_films, read_outlined
 from tests.models import manifest
 
@@ -26,13 +28,15 @@ def test_the_shipped_package_is_a_small_segmentation_model():
         assert result.dice_difference.value > -0.005
 
 
-def test_a_blank_film_has_no_lungs():
+def test_a_blank_film_is_refused_although_the_network_would_draw_lungs_on_it():
     shipped = manifest("cxr-lungs")
-    predictor = load_predictor(shipped, threads=1)
-    grey = np.full((300, 300), 120, np.uint8)
-    cam = predictor.predict(prepare(grey, shipped.input)).cam
-    drawn = outline(cam[0], 300, 300, "lungs", "Lung fields")
-    assert isinstance(measure(drawn), Reason)
+    reader = Reader(shipped, load_predictor(shipped, threads=1))
+    blank = DecodedImage(np.full((300, 300), 120, np.uint8), Header(), ())
+    reading, _ = Pipeline(lambda _content: blank, [reader], Policy()).read(
+        b"film", model_id="cxr-lungs"
+    )
+    assert reading.state is ReadingState.REFUSED
+    assert reading.outlines == reading.measurements == ()
 
 
 @pytest.mark.timeout(120)
