@@ -58,7 +58,7 @@ def outlines_of(
     """Outline every film as the device does, at the film's own size."""
     answers = run_graph(graph, films.images, spec, optimize=optimize)
     return [
-        outline(cam[0], *image.shape, output.code, output.label)
+        outline(cam[0], image.shape[0], image.shape[1], output.code, output.label)
         for image, (_, cam) in zip(films.images, answers, strict=True)
     ]
 
