@@ -145,8 +145,8 @@ lock: dev ## Resolve the lock files anew
 # --- models ---------------------------------------------------------------------------------
 
 .PHONY: train
-train: workbench ## Train and package a model: make train RECIPE=cxr-pneumonia
-	@$(BENCH)/bin/python -m quantize run quantize/recipes/$(or $(RECIPE),cxr-pneumonia).toml \
+train: workbench ## Train and package a model: make train RECIPE=cxr-lungs
+	@$(BENCH)/bin/python -m quantize run quantize/recipes/$(or $(RECIPE),cxr-pneumonia-1.0.0).toml \
 	  --data $(DATA) --out models
 
 .PHONY: evaluate

@@ -123,15 +123,14 @@ def calibration(error: float, chance: float) -> Gate:
     Parameters
     ----------
     chance
-        What a perfectly calibrated model stays below in 95 of 100 such splits: on few films no
-        model can be told to be better than that.
+        What a perfectly calibrated model stays below in 95 of 100 such splits. It widens nothing;
+        it tells the reader whether more films are needed before the figure means much.
     """
-    limit = max(CALIBRATION_ERROR, chance)
     sentence = f"the expected calibration error on the validation films is {error:.3f}"
     sentence += f", at most {CALIBRATION_ERROR:g} is allowed"
     if chance > CALIBRATION_ERROR:
-        sentence += f" ({chance:.3f} on films so few, where chance alone makes as much)"
-    return Gate("calibration", error <= limit, sentence)
+        sentence += f" (on films so few chance alone makes up to {chance:.3f}: use more)"
+    return Gate("calibration", error <= CALIBRATION_ERROR, sentence)
 
 
 def distinct_scores(distinct: int, n: int) -> Gate:
