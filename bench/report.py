@@ -42,7 +42,7 @@ def machine(result: dict[str, Any]) -> str:
     found = result["machine"]
     return (
         f"Machine: {found['cpu']}, {found['cores']} cores, Python {found['python']}, Linux"
-        f" {found['kernel']}, {found['date']}; load average before: {found['load_before']:.1f}."
+        f" {found['kernel'].split('-')[0]}, {found['date']}; load average before: {found['load_before']:.1f}."
     )
 
 
