@@ -40,9 +40,10 @@ ratios were taken in one run. What the models were measured at stands in their c
 def machine(result: dict[str, Any]) -> str:
     """Return the line that names the machine."""
     found = result["machine"]
+    kernel = found["kernel"].split("-")[0]
     return (
         f"Machine: {found['cpu']}, {found['cores']} cores, Python {found['python']}, Linux"
-        f" {found['kernel'].split('-')[0]}, {found['date']}; load average before: {found['load_before']:.1f}."
+        f" {kernel}, {found['date']}; load average before: {found['load_before']:.1f}."
     )
 
 
