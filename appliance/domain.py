@@ -148,6 +148,34 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Frame:
+    """A rectangle of the image as displayed, in its pixels.
+
+    Parameters
+    ----------
+    left, top
+        The first column and row inside, from 0.
+    right, bottom
+        The first column and row beyond it.
+    """
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        """Columns inside."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Rows inside."""
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
 class ModelRef:
     """Which model gave a result, and by which engine."""
 
@@ -256,12 +284,15 @@ class Explanation:
     code
         The finding that it explains.
     heat
-        uint8, (rows, columns) of a small grid over the whole image; 0 is no evidence, 255 the
-        model's full evidence for the finding. Row 0 is the top of the image as displayed.
+        uint8, (rows, columns) of a small grid over what the model was shown; 0 is no evidence, 255
+        the model's full evidence for the finding. Row 0 is its top as displayed.
+    frame
+        The part of the image that the model was shown, or None: the whole image.
     """
 
     code: str
     heat: NDArray[np.uint8]
+    frame: Frame | None = None
 
 
 @dataclass(frozen=True, slots=True)

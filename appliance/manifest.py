@@ -27,6 +27,7 @@ __all__ = [
     "Abstention",
     "Calibration",
     "Exposure",
+    "FrameRule",
     "Golden",
     "InputSpec",
     "IntendedUse",
@@ -48,6 +49,7 @@ CPU_GRAPH = "model.cpu.onnx"
 TENSORRT_GRAPH = "model.trt.onnx"
 GOLDEN_NAME = "golden.npz"
 _CHUNK_BYTES = 1 << 20
+_MOST_MARGIN = 0.5
 
 
 class Task(str, Enum):
@@ -88,6 +90,22 @@ class Exposure:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameRule:
+    """The model is shown only the rectangle around what another model outlines.
+
+    Parameters
+    ----------
+    model
+        Id of the outlining model, of whichever version the box has.
+    margin
+        Share of the rectangle's own width and height (0 to 0.5) that is added on each side.
+    """
+
+    model: str
+    margin: float
+
+
+@dataclass(frozen=True, slots=True)
 class InputSpec:
     """What the network takes; `appliance.preprocess.prepare` makes it.
 
@@ -101,6 +119,8 @@ class InputSpec:
         Of the grey value divided by 255.
     exposure
         Percentile stretch after the resize, or None.
+    frame
+        Which part of the image the network is shown, or None: the whole image.
     """
 
     side_px: int
@@ -110,6 +130,7 @@ class InputSpec:
     mean: float
     std: float
     exposure: Exposure | None = None
+    frame: FrameRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,9 +421,23 @@ def _check_sense(manifest: ModelManifest, path: Path) -> None:
     for point in manifest.operating_points:
         if not 0 < point.threshold < 1:
             raise ManifestError(f"{path}: the threshold {point.name!r} is not between 0 and 1.")
+    _check_frame(manifest, path)
     for name in (CPU_GRAPH, GOLDEN_NAME):
         if name not in manifest.files:
             raise ManifestError(f"{path} lists no {name}: install the model package again.")
+
+
+def _check_frame(manifest: ModelManifest, path: Path) -> None:
+    """Raise where a rule of the frame makes no sense; an outlining model needs the whole image."""
+    rule = manifest.input.frame
+    if rule is None:
+        return
+    if not 0 <= rule.margin <= _MOST_MARGIN:
+        raise ManifestError(f"{path}: the margin of the frame is not between 0 and {_MOST_MARGIN}.")
+    if manifest.task is not Task.CLASSIFICATION:
+        raise ManifestError(
+            f"{path}: only a model of the task {Task.CLASSIFICATION.value!r} may have a frame."
+        )
 
 
 def _check_files(manifest: ModelManifest) -> None:

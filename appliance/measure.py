@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from appliance.domain import Measurement, Outline, Reason
+from appliance.domain import Frame, Measurement, Outline, Reason
 from appliance.errors import InferenceError
 
 if TYPE_CHECKING:
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["doubt_about_lungs", "lung_field_fraction", "measure", "outline"]
+__all__ = [
+    "doubt_about_lungs",
+    "frame_around",
+    "frame_or_doubt",
+    "lung_field_fraction",
+    "measure",
+    "outline",
+]
 
 # Share of the frame below which a separate patch is a speck.
 _SPECK = 0.01
@@ -26,6 +33,9 @@ _SPECK = 0.01
 _LEAST_LUNG, _MOST_LUNG = 0.08, 0.75
 # Two lungs, which the heart's shadow may join; a third patch is tolerated.
 _MOST_PATCHES = 3
+# Longer side at which an outline is drawn where only its rectangle is asked for: a network's square
+# is smaller, and drawing at a film's own size takes longer than the network does.
+_FRAME_SIDE_PX = 512
 
 
 def outline(places: NDArray[np.float32], rows: int, columns: int, code: str, label: str) -> Outline:
@@ -94,13 +104,88 @@ def lung_field_fraction(lungs: Outline) -> Measurement:
     )
 
 
+def frame_around(drawn: Outline, margin: float) -> Frame:
+    """Return the rectangle around an outline, with a margin, inside the image.
+
+    Parameters
+    ----------
+    drawn
+        As `outline` draws it, without specks and holes; not empty.
+    margin
+        Share of the rectangle's own width and height that is added on each side, 0 or more; whole
+        pixels.
+
+    Returns
+    -------
+    Frame
+        In pixels of the mask.
+
+    Raises
+    ------
+    ValueError
+        Nothing is outlined.
+    """
+    left, top, width, height = cv2.boundingRect(drawn.mask)
+    if width == 0:
+        raise ValueError(f"nothing of {drawn.code!r} is outlined")
+    rows, columns = drawn.mask.shape
+    across, down = round(margin * width), round(margin * height)
+    return Frame(
+        left=max(0, left - across),
+        top=max(0, top - down),
+        right=min(columns, left + width + across),
+        bottom=min(rows, top + height + down),
+    )
+
+
+def frame_or_doubt(
+    places: NDArray[np.float32], rows: int, columns: int, code: str, margin: float
+) -> Frame | Reason:
+    """Return the rectangle that a model which asks for a frame is shown; training does the same.
+
+    Parameters
+    ----------
+    places
+        float32 (h, w): the outlining model's logit of each place over the whole image.
+    rows, columns
+        The image's size.
+    code
+        What the region is.
+    margin
+        See `frame_around`.
+
+    Returns
+    -------
+    Frame or Reason
+        In pixels of the image; or why the outline makes no sense, so that the whole image is to be
+        shown.
+
+    Raises
+    ------
+    InferenceError
+        This appliance has no rule for what the model outlines.
+    """
+    shrink = min(1.0, _FRAME_SIDE_PX / max(rows, columns))
+    small_rows, small_columns = max(1, round(rows * shrink)), max(1, round(columns * shrink))
+    drawn = outline(places, small_rows, small_columns, code, code)
+    doubt = _rules_of(code)[0](drawn)
+    if doubt is not None:
+        return doubt
+    small = frame_around(drawn, margin)
+    return Frame(
+        left=small.left * columns // small_columns,
+        top=small.top * rows // small_rows,
+        right=-(-small.right * columns // small_columns),  # rounded up
+        bottom=-(-small.bottom * rows // small_rows),
+    )
+
+
 def _filled(lungs: Outline) -> float:
     return float(np.count_nonzero(lungs.mask)) / lungs.mask.size
 
 
-_RULES: Mapping[
-    str, tuple[Callable[[Outline], Reason | None], Callable[[Outline], Measurement]]
-] = {"lungs": (doubt_about_lungs, lung_field_fraction)}
+_Rules = tuple["Callable[[Outline], Reason | None]", "Callable[[Outline], Measurement]"]
+_RULES: Mapping[str, _Rules] = {"lungs": (doubt_about_lungs, lung_field_fraction)}
 
 
 def measure(drawn: Outline) -> Measurement | Reason:
@@ -111,11 +196,15 @@ def measure(drawn: Outline) -> Measurement | Reason:
     InferenceError
         This appliance has no rule for what the model outlines.
     """
-    if drawn.code not in _RULES:
-        raise InferenceError(
-            f"This version of the appliance cannot measure {drawn.code!r}: update the appliance, "
-            "or remove the model."
-        )
-    doubt_about, measured = _RULES[drawn.code]
+    doubt_about, measured = _rules_of(drawn.code)
     doubt = doubt_about(drawn)
     return measured(drawn) if doubt is None else doubt
+
+
+def _rules_of(code: str) -> _Rules:
+    if code not in _RULES:
+        raise InferenceError(
+            f"This version of the appliance cannot measure {code!r}: update the appliance, "
+            "or remove the model."
+        )
+    return _RULES[code]

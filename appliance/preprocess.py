@@ -1,8 +1,9 @@
 """From displayed pixels to what the network takes; training and device share this function.
 
-Every input takes the same path, a whole frame squeezed to a square: one of the training sets
-exists only in squeezed form, so an aspect ratio that some inputs kept and others lost would tell
-the network the hospital instead of the disease.
+Every input takes the same path, squeezed to a square: one of the training sets exists only in
+squeezed form, so an aspect ratio that some inputs kept and others lost would tell the network the
+hospital instead of the disease. A model whose manifest asks for a frame is shown that rectangle
+alone, and the path is the same from there.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from appliance.domain import Frame
     from appliance.manifest import InputSpec
 
 __all__ = ["prepare", "squeeze", "stretch"]
 
 
-def prepare(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
-    """Make one network input from one displayed frame.
+def prepare(
+    pixels: NDArray[np.uint8], spec: InputSpec, frame: Frame | None = None
+) -> NDArray[np.float32]:
+    """Make one network input from one displayed image.
 
-    The frame is resized to a square, rounded to 8 bits, its exposure stretched where the model was
-    trained so, then normalized: the 8-bit step in the middle is what training saw, and leaving it
-    out moves more decisions than the quantization of the whole network does.
+    What the network is shown is resized to a square, rounded to 8 bits, its exposure stretched
+    where the model was trained so, then normalized: the 8-bit step in the middle is what training
+    saw, and leaving it out moves more decisions than the quantization of the whole network does.
 
     Parameters
     ----------
@@ -34,7 +38,9 @@ def prepare(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
         RGB is reduced to its luma; whether a coloured image may be read at all is the caller's
         decision.
     spec
-        The model's input as its manifest says it.
+        The model's input as its manifest says it; its rule of the frame is the caller's to apply.
+    frame
+        The part of `pixels` to show, clipped to the image; None shows the whole image.
 
     Returns
     -------
@@ -44,9 +50,11 @@ def prepare(pixels: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     Raises
     ------
     ValueError
-        If `pixels` is not uint8, is empty, or has neither two nor three axes (with three colours).
+        If `pixels` is not uint8, has neither two nor three axes (with three colours), or is empty
+        or has no pixel inside `frame`.
     """
-    grey = squeeze(_grey(pixels), spec.side_px)
+    shown = pixels if frame is None else _cut(pixels, frame)
+    grey = squeeze(_grey(shown), spec.side_px)
     if spec.exposure is not None:
         grey = stretch(grey, spec.exposure.low_percentile, spec.exposure.high_percentile)
     table = (np.arange(256, dtype=np.float32) / np.float32(255) - spec.mean) / spec.std
@@ -96,6 +104,12 @@ def stretch(
     table = np.rint((np.arange(256) - low) * (255.0 / (high - low)))
     stretched: NDArray[np.uint8] = np.clip(table, 0, 255).astype(np.uint8)[grey]
     return stretched
+
+
+def _cut(pixels: NDArray[np.uint8], frame: Frame) -> NDArray[np.uint8]:
+    """Return the part inside the frame, a view; a frame may reach beyond the image."""
+    top, left = max(frame.top, 0), max(frame.left, 0)
+    return pixels[top : max(frame.bottom, top), left : max(frame.right, left)]
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ManifestError
-from appliance.manifest import MANIFEST_NAME, Task, load_manifest
+from appliance.manifest import MANIFEST_NAME, FrameRule, Task, load_manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = sorted(path.parent for path in (ROOT / "models").glob(f"*/*/{MANIFEST_NAME}"))
@@ -106,6 +106,13 @@ def test_no_manifest(tmp_path: Path) -> None:
         (r"(?m)^age_years = .*$", "age_years = [1.0]", "must have 2 entries"),
         (r"(?m)^age_years = .*$", "age_years = 3.0", "must be a list"),
         (r"(?m)^exposure = .*$", "exposure = 3", "must be a table"),
+        (r"(?m)^exposure = .*$", "\\g<0>\nframe = 3", "input: frame must be a table"),
+        (r"(?m)^exposure = .*$", "\\g<0>\nframe = {margin = 0.1}", "lacks the key 'model'"),
+        (
+            r"(?m)^exposure = .*$",
+            '\\g<0>\nframe = {model = "cxr-lungs", margin = 0.6}',
+            "the margin of the frame is not between 0 and 0.5",
+        ),
         (r"(?m)^mean = ", "mean = = ", "not valid TOML"),
         (r'(?m)^"card.md" = .*$', '"../card.md" = "00"', "not a plain file name"),
         (r'(?m)^"card.md" = .*$', '"card.md" = 7', "must be a table of texts"),
@@ -118,3 +125,29 @@ def test_what_is_wrong_is_said(
     edit(package, pattern, replacement)
     with pytest.raises(ManifestError, match=re.escape(sentence)):
         load_manifest(package)
+
+
+FRAME = 'frame = {model = "cxr-lungs", margin = 0.05}'
+
+
+def test_a_model_may_ask_for_a_frame(package: Path) -> None:
+    without = load_manifest(package)
+    assert without.input.frame is None
+    edit(package, r"(?m)^exposure = .*$", rf"\g<0>\n{FRAME}")
+    manifest = load_manifest(package)
+    assert manifest.input.frame == FrameRule("cxr-lungs", 0.05)
+    assert manifest.sha256 == without.sha256
+
+
+def test_the_frame_may_be_a_table_of_its_own(package: Path) -> None:
+    table = '[input.frame]\nmodel = "cxr-lungs"\nmargin = 0\n\n[[outputs]]'
+    edit(package, r"(?m)^\[\[outputs\]\]$", table)
+    assert load_manifest(package).input.frame == FrameRule("cxr-lungs", 0.0)
+
+
+def test_only_a_classifier_has_a_frame(tmp_path: Path) -> None:
+    copy = tmp_path / "package"
+    shutil.copytree(ROOT / "models" / "cxr-lungs" / "1.0.0", copy)
+    edit(copy, r"(?m)^side_px = .*$", rf"\g<0>\n{FRAME}")
+    with pytest.raises(ManifestError, match="only a model of the task 'classification'"):
+        load_manifest(copy)

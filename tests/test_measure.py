@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.domain import Measurement, Outline, Reason
+from appliance.domain import Frame, Measurement, Outline, Reason
 from appliance.errors import InferenceError
-from appliance.measure import doubt_about_lungs, lung_field_fraction, measure, outline
+from appliance.measure import (
+    doubt_about_lungs,
+    frame_around,
+    frame_or_doubt,
+    lung_field_fraction,
+    measure,
+    outline,
+)
 
 
 def places(*boxes: tuple[int, int, int, int], side: int = 96) -> np.ndarray:
@@ -83,3 +90,46 @@ def test_an_unknown_region_is_our_fault_not_the_images():
     drawn = outline(TWO_LUNGS, 96, 96, "spleen", "Spleen")
     with pytest.raises(InferenceError, match="spleen"):
         measure(drawn)
+
+
+def test_a_frame_is_the_box_of_the_outline_and_its_margin():
+    drawn = lungs(TWO_LUNGS)
+    assert frame_around(drawn, 0.0) == Frame(15, 20, 81, 70)
+    assert frame_around(drawn, 0.1) == Frame(8, 15, 88, 75)
+    assert (frame_around(drawn, 0.0).width, frame_around(drawn, 0.0).height) == (66, 50)
+
+
+def test_a_frame_stays_inside_the_image():
+    assert frame_around(lungs(TWO_LUNGS), 0.5) == Frame(0, 0, 96, 95)
+
+
+def test_specks_do_not_widen_a_frame():
+    dirty = TWO_LUNGS.copy()
+    dirty[2:4, 2:4] = 3.0
+    assert frame_around(lungs(dirty), 0.0) == frame_around(lungs(TWO_LUNGS), 0.0)
+
+
+def test_there_is_no_frame_around_nothing():
+    with pytest.raises(ValueError, match="lungs"):
+        frame_around(lungs(places()), 0.05)
+
+
+@given(rows=st.integers(40, 3000), columns=st.integers(40, 3000))
+def test_a_frame_found_small_is_that_of_the_full_size(rows, columns):
+    frame = frame_or_doubt(TWO_LUNGS, rows, columns, "lungs", 0.05)
+    assert isinstance(frame, Frame)
+    full = frame_around(lungs(TWO_LUNGS, rows, columns), 0.05)
+    away = 2 + max(rows, columns) / 256
+    assert abs(frame.left - full.left) <= away
+    assert abs(frame.top - full.top) <= away
+    assert abs(frame.right - full.right) <= away
+    assert abs(frame.bottom - full.bottom) <= away
+    assert 0 <= frame.left < frame.right <= columns
+    assert 0 <= frame.top < frame.bottom <= rows
+
+
+def test_a_doubtful_outline_gives_no_frame():
+    doubt = frame_or_doubt(places((40, 50, 40, 60)), 500, 400, "lungs", 0.05)
+    assert isinstance(doubt, Reason)
+    with pytest.raises(InferenceError, match="spleen"):
+        frame_or_doubt(TWO_LUNGS, 96, 96, "spleen", 0.05)

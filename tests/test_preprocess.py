@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from appliance.domain import Frame
 from appliance.manifest import Exposure, InputSpec, Polarity, Resize
 from appliance.preprocess import prepare, squeeze, stretch
 
@@ -89,6 +90,28 @@ def test_squeeze_keeps_the_mean(shape: tuple[int, int]) -> None:
 def test_grey_and_its_rgb_are_the_same() -> None:
     grey = np.random.default_rng(3).integers(0, 256, (60, 60)).astype(np.uint8)
     assert (prepare(grey, SPEC) == prepare(np.dstack([grey] * 3), SPEC)).all()
+
+
+@given(frames, st.data())
+def test_a_frame_is_cut_first(pixels: np.ndarray, data: st.DataObject) -> None:
+    rows, columns = pixels.shape[:2]
+    top, left = data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, columns - 1))
+    bottom, right = data.draw(st.integers(top + 1, rows)), data.draw(st.integers(left + 1, columns))
+    framed = prepare(pixels, SPEC, Frame(left, top, right, bottom))
+    assert (framed == prepare(pixels[top:bottom, left:right], SPEC)).all()
+
+
+def test_a_frame_is_clipped_to_the_image() -> None:
+    film = np.random.default_rng(5).integers(0, 256, (60, 50)).astype(np.uint8)
+    whole = prepare(film, SPEC)
+    assert (prepare(film, SPEC, Frame(-7, -3, 80, 90)) == whole).all()
+    assert (prepare(film, SPEC, Frame(-7, -3, 20, 30)) == prepare(film[:30, :20], SPEC)).all()
+
+
+@pytest.mark.parametrize("frame", [Frame(50, 0, 60, 10), Frame(-9, 0, -1, 10), Frame(9, 9, 9, 20)])
+def test_a_frame_without_a_pixel_is_a_programming_error(frame: Frame) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        prepare(np.zeros((20, 20), np.uint8), SPEC, frame)
 
 
 @pytest.mark.parametrize(
