@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from appliance.domain import Frame
 from appliance.preprocess import stretch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.random import Generator
     from numpy.typing import NDArray
 
@@ -34,36 +37,28 @@ class Augmenter:
         The model's exposure rule, applied last as on the device; None for none.
     erase
         Chance that a rectangle is blotted out.
-    exchange
-        Chance that a film takes the grey-value distribution of another one, where one is given.
     """
 
     side_px: int
     exposure: Exposure | None
     erase: float = 0.25
-    exchange: float = 0.0
 
-    def __call__(
-        self,
-        image: NDArray[np.uint8],
-        rng: Generator,
-        other: NDArray[np.uint8] | None = None,
-    ) -> NDArray[np.uint8]:
-        """Map uint8 (h, w) to uint8 (side, side); `other` is a film to take the greys of."""
-        return self.render(image, self.placement(image.shape, rng), rng, other)
+    def __call__(self, image: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+        """Map uint8 (h, w) to uint8 (side, side)."""
+        return self.render(image, self.placement(whole(image.shape), rng), rng)
 
     def render(
         self,
         image: NDArray[np.uint8],
         placement: NDArray[np.float64],
         rng: Generator,
-        other: NDArray[np.uint8] | None = None,
+        change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
     ) -> NDArray[np.uint8]:
-        """Draw the view that `placement` frames."""
+        """Draw the view that `placement` frames; `change` is done before the exposure is."""
         border = cv2.BORDER_CONSTANT if rng.random() < 0.8 else cv2.BORDER_REFLECT_101
         grey = self.warp(image, placement, border)
-        if other is not None and rng.random() < self.exchange:
-            grey = take_greys(grey, other)
+        if change is not None:
+            grey = change(grey)
         view = _bend(grey.astype(np.float32), rng)
         if rng.random() < 0.3:
             view = _shade(view, rng)
@@ -86,9 +81,9 @@ class Augmenter:
             _erase(grey, rng)
         return grey
 
-    def placement(self, shape: tuple[int, ...], rng: Generator) -> NDArray[np.float64]:
-        """Crop, stretch, turn and mirror: one affine map (2, 3) from the image to the square."""
-        rows, columns = shape
+    def placement(self, frame: Frame, rng: Generator) -> NDArray[np.float64]:
+        """Crop, stretch, turn and mirror around a frame: one affine map (2, 3) to the square."""
+        columns, rows = frame.right - frame.left, frame.bottom - frame.top
         scale = rng.uniform(0.78, 1.12)
         aspect = np.exp(rng.uniform(-0.18, 0.18))
         angle = np.deg2rad(rng.uniform(-10, 10))
@@ -96,6 +91,7 @@ class Augmenter:
         y = self.side_px / (rows * scale / aspect)
         room = abs(1 - scale) / 2 + 0.05
         centre = np.array([columns, rows]) * (0.5 + rng.uniform(-room, room, 2))
+        centre += (frame.left, frame.top)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         matrix = turn @ np.diag([x, y])
         shift = np.full(2, self.side_px / 2) - matrix @ centre
@@ -113,6 +109,11 @@ class Augmenter:
             image, placement, square, flags=cv2.INTER_LINEAR, borderMode=border, borderValue=0
         )
         return np.asarray(warped, dtype=np.uint8)
+
+
+def whole(shape: tuple[int, ...]) -> Frame:
+    """Frame all of an image of this shape (rows, columns)."""
+    return Frame(left=0, top=0, right=shape[1], bottom=shape[0])
 
 
 def take_greys(grey: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from quantize.data import DataError, labels, read_grey
+from quantize.data import DataError, labels
 from quantize.evaluate import GraphLogits, graph_logits, measure
+from quantize.films import read_shown
 from quantize.metrics import auroc_difference, share
 from quantize.remeasure import rules_of, splits_of
 
@@ -77,10 +78,10 @@ def _check_same_splits(first: ModelManifest, second: ModelManifest) -> None:
 def _compare(
     first: ModelManifest, second: ModelManifest, samples: list[Sample], data: Path
 ) -> Comparison:
-    images = [read_grey(data / s.site / s.file) for s in samples]
     logits, results, decided = [], [], []
     for model in (first, second):
         rules = rules_of(model)
+        images = read_shown(data, samples, model.input)
         said = graph_logits(model.path("model.cpu.onnx"), images, model.input)
         logits.append(said)
         results.append(measure(samples, GraphLogits(said), rules))

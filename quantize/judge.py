@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from quantize import gates, sanity
-from quantize.data import labels, read_grey, read_site
+from quantize.data import labels, read_site
 from quantize.evaluate import GraphOutputs, SplitOutputs, graph_logits, graph_outputs
+from quantize.films import read_shown
 from quantize.metrics import auroc, calibration_error, chance_calibration_error, even_weights
 from quantize.phantoms import golden_phantoms
 from quantize.remeasure import graphs_of, outputs_of, rules_of, sites_of, splits_of
@@ -80,8 +81,8 @@ class Subject:
         )
 
     def images(self, samples: Sequence[Sample]) -> list[NDArray[np.uint8]]:
-        """Decode films, grey uint8 of their own sizes."""
-        return [read_grey(self.data / s.site / s.file) for s in samples]
+        """Decode films as the network is shown them, grey uint8 of their own sizes."""
+        return read_shown(self.data, samples, self.input)
 
 
 def _joined(parts: Sequence[GraphOutputs | None]) -> GraphOutputs | None:
@@ -188,7 +189,7 @@ def _maps(subject: Subject, test: SplitOutputs) -> list[Gate]:
 def _planted(subject: Subject, test: SplitOutputs) -> Gate:
     """Plant opacities into the films without the disease of which the network is surest."""
     clear = _clear_films(subject, test)
-    areas = [sanity.lung_area(subject.data, s, subject.input.side_px) for s in clear]
+    areas = [sanity.lung_area(subject.data, s, subject.input) for s in clear]
     films = subject.images(clear)
     game = sanity.pointing_game(subject.graphs.cpu, films, areas, subject.input)
     return gates.planted_lesions(game.hits, game.n, game.chance)

@@ -19,11 +19,12 @@ from quantize.data import DataError, Sample, labels, read_grey, read_site, split
 from quantize.decide import abstention_band, fit_platt, threshold_for
 from quantize.evaluate import Graphs, Rules, SplitOutputs, graph_logits, measure, split_outputs
 from quantize.export import export
+from quantize.films import frame_of, outliner, read_shown
 from quantize.gates import Gate, require
 from quantize.int8 import quantize_both
 from quantize.judge import Subject, judge, judge_data
 from quantize.leaks import check_leaks
-from quantize.lungs import read_lungs
+from quantize.lungs import SIDE_PX, read_lungs
 from quantize.network import Lite0, load_published, published_weights_path
 from quantize.package import Findings, write_package
 from quantize.phantoms import golden_phantoms
@@ -81,12 +82,27 @@ class Bench:
         return [s for s in self.samples if s.split in splits and s.site in trained]
 
     def images(self, samples: list[Sample]) -> list[NDArray[np.uint8]]:
-        """Decode the samples' images, grey uint8 of their own sizes."""
-        return [read_grey(self.data / s.site / s.file) for s in samples]
+        """Decode what of the samples' films the network is shown, grey uint8 of their own sizes."""
+        return read_shown(self.data, samples, self.recipe.input)
 
-    def lungs(self, samples: list[Sample]) -> Lungs | None:
-        """Read the samples' lung masks, if the training has a use for them."""
-        return read_lungs(self.data, samples) if self.recipe.train.stray_weight else None
+    def labelled(self, samples: list[Sample]) -> Labelled:
+        """Read films to train on: whole, with what of each is shown, and lungs where of use."""
+        films = [read_grey(self.data / s.site / s.file) for s in samples]
+        rule = self.recipe.input.frame
+        return Labelled(
+            samples,
+            films,
+            self._lungs(samples, films) if self.recipe.train.needs_lungs else None,
+            None if rule is None else [frame_of(film, rule) for film in films],
+        )
+
+    def _lungs(self, samples: list[Sample], films: list[NDArray[np.uint8]]) -> Lungs | None:
+        rule = self.recipe.input.frame
+        if rule is None:
+            return read_lungs(self.data, samples)
+        by_sample = dict(zip(samples, films, strict=True))
+        lungs = outliner(rule.model)
+        return read_lungs(self.data, samples, lambda s: lungs.mask(by_sample[s], SIDE_PX))
 
 
 def run(
@@ -166,10 +182,10 @@ def train_stage(bench: Bench, report: Report) -> str:
 
     def make() -> None:
         torch.manual_seed(recipe.train.seed)
-        network = Lite0(1, dropout=recipe.train.dropout, mix_statistics=recipe.train.mix_statistics)
+        network = Lite0(1, dropout=recipe.train.dropout)
         _load_start(network, folder, recipe.train.start_from)
         sets = (
-            Labelled(training, bench.images(training), bench.lungs(training)),
+            bench.labelled(training),
             Labelled(validation, bench.images(validation)),
         )
         checkpoints = folder / f"train-{digest(key)[:12]}"
@@ -203,8 +219,7 @@ def prune_stage(bench: Bench, trained: str, report: Report) -> str:
         report(recipe.train.steps + step, measured)
 
     def make() -> None:
-        labelled = Labelled(training, bench.images(training), bench.lungs(training))
-        films = Films(labelled, recipe.train, recipe.input)
+        films = Films(bench.labelled(training), recipe.train, recipe.input)
         checkpoints = folder / f"prune-{digest(key)[:12]}"
         thin = prune(load_network(folder / WEIGHTS), films, recipe.prune, checkpoints, after)
         torch.save(thin.state_dict(), folder / PRUNED_WEIGHTS)

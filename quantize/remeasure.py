@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantize.data import DataError, read_grey, read_site, split_sha256
+from quantize.data import DataError, read_site, split_sha256
 from quantize.decide import Platt
 from quantize.evaluate import Graphs, Rules, SplitOutputs, measure, split_outputs
+from quantize.films import read_shown
 from quantize.spec import read_recipe
 
 if TYPE_CHECKING:
@@ -98,5 +99,5 @@ def outputs_of(
     manifest: ModelManifest, samples: list[Sample], data: Path, reference: Path | None
 ) -> SplitOutputs:
     """Run a package's graphs over one split."""
-    images = [read_grey(data / s.site / s.file) for s in samples]
+    images = read_shown(data, samples, manifest.input)
     return split_outputs(samples, images, manifest.input, graphs_of(manifest, reference))

@@ -21,6 +21,7 @@ from appliance.preprocess import prepare, squeeze
 from quantize.data import read_grey
 from quantize.evaluate import graph_outputs, open_graph
 from quantize.export import HEAD_BIAS
+from quantize.films import frame_of, outliner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,24 +150,43 @@ def plant(film: Film, lungs: NDArray[np.bool_], rng: np.random.Generator) -> Pla
     return Planted(np.rint(grey).astype(np.uint8), middle)
 
 
-def lung_area(root: Path, sample: Sample, side: int) -> NDArray[np.bool_]:
-    """Where an opacity may be planted: the film's lung mask, its rim left out, or the usual place.
+def lung_area(root: Path, sample: Sample, spec: InputSpec) -> NDArray[np.bool_]:
+    """Where an opacity may be planted: the film's lungs, their rim left out, or the usual place.
+
+    The lungs are the drawn ones where there are some, else those that the model outlines which
+    frames the film; a film that is shown whole has none then.
 
     Returns
     -------
     NDArray[np.bool_]
-        (side, side).
+        (side, side), of what the network is shown.
     """
+    side = spec.side_px
     usual = np.zeros((side, side), dtype=np.bool_)
     top, bottom = (round(r * side) for r in _ROWS)
     for left, right in _SIDES:
         usual[top:bottom, round(left * side) : round(right * side)] = True
-    if not sample.lungmask:
+    mask = _lungs_shown(root, sample, spec)
+    if mask is None:
         return usual
-    mask = squeeze(read_grey(root / sample.site / sample.lungmask), side)
     rim = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (round(_RADIUS[0] * side),) * 2)
     inner = np.asarray(cv2.erode((mask > 127).astype(np.uint8), rim)) > 0
     return inner if inner.any() else usual
+
+
+def _lungs_shown(root: Path, sample: Sample, spec: InputSpec) -> NDArray[np.uint8] | None:
+    if spec.frame is None:
+        drawn = sample.lungmask
+        return squeeze(read_grey(root / sample.site / drawn), spec.side_px) if drawn else None
+    film = read_grey(root / sample.site / sample.file)
+    rows, columns = film.shape
+    if sample.lungmask:
+        whole = read_grey(root / sample.site / sample.lungmask)
+    else:
+        whole = outliner(spec.frame.model).mask(film, spec.side_px)
+    mask = np.asarray(cv2.resize(whole, (columns, rows)), dtype=np.uint8)
+    frame = frame_of(film, spec.frame)
+    return squeeze(mask[frame.top : frame.bottom, frame.left : frame.right], spec.side_px)
 
 
 @dataclass(frozen=True, slots=True)

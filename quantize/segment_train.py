@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from quantize.augment import Augmenter
+from quantize.augment import Augmenter, take_greys, whole
 from quantize.train import Average, one_cycle
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _batch(
     for index, sample in enumerate(films.samples):
         of_site.setdefault(sample.site, []).append(index)
     sites = list(of_site.values())
-    augmenter = Augmenter(spec.side_px(step), input_spec.exposure, exchange=_EXCHANGED_SHARE)
+    augmenter = Augmenter(spec.side_px(step), input_spec.exposure)
     pairs = []
     for _ in range(spec.batch):
         index, other = (int(rng.choice(sites[int(rng.integers(len(sites)))])) for _ in range(2))
@@ -103,8 +103,11 @@ def _pair(
     image, mask, side = films.images[index], films.masks[index], augmenter.side_px
     if rng.random() < _CLOUDED_SHARE:
         image = clouded(image, mask, rng)
-    placement = _turned_more(augmenter.placement(image.shape, rng), side, rng)
-    view = augmenter.render(image, placement, rng, other)
+    placement = _turned_more(augmenter.placement(whole(image.shape), rng), side, rng)
+    exchanged = rng.random() < _EXCHANGED_SHARE
+    view = augmenter.render(
+        image, placement, rng, (lambda grey: take_greys(grey, other)) if exchanged else None
+    )
     drawn = augmenter.warp(mask, placement)
     half = cv2.resize(drawn, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
     return view, np.asarray(half, dtype=np.uint8)

@@ -6,7 +6,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from appliance.manifest import Exposure, InputSpec, IntendedUse, OutputSpec, Polarity, Resize
+from appliance.manifest import (
+    Exposure,
+    FrameRule,
+    InputSpec,
+    IntendedUse,
+    OutputSpec,
+    Polarity,
+    Resize,
+)
 from quantize.data import SiteSpec
 
 if sys.version_info >= (3, 11):
@@ -54,16 +62,14 @@ class TrainSpec:
         Of the exponential moving average of the weights, which is what is shipped.
     by_view
         Whether films are drawn evenly over their views within site and class.
-    exchange
-        Chance that a film takes the grey-value distribution of another film of its batch.
-    mix_statistics
-        Chance that a step mixes feature statistics between films.
     start_from
         Version of the same model whose run's weights are the start; empty for ImageNet's.
     stray_weight
         Of the loss on activation outside the lungs; 0 reads no masks.
     mirror_weight
         Of the loss on a map that is not the mirrored film's map mirrored; 0 for none.
+    plant
+        Chance that a film without the disease gets an opacity drawn by code, and with it the label.
     """
 
     seed: int
@@ -77,11 +83,15 @@ class TrainSpec:
     average_decay: float
     checkpoint_steps: int
     by_view: bool = True
-    exchange: float = 0.0
-    mix_statistics: float = 0.0
     start_from: str = ""
     stray_weight: float = 0.0
     mirror_weight: float = 0.0
+    plant: float = 0.0
+
+    @property
+    def needs_lungs(self) -> bool:
+        """Whether the training has a use for lung masks."""
+        return self.stray_weight > 0 or self.plant > 0
 
     @property
     def steps(self) -> int:
@@ -233,7 +243,7 @@ def _research(table: dict[str, Any]) -> bool:
 
 
 def _input(table: dict[str, Any]) -> InputSpec:
-    exposure = table.get("exposure")
+    exposure, frame = table.get("exposure"), table.get("frame")
     return InputSpec(
         side_px=table["side_px"],
         channels=1,
@@ -242,6 +252,7 @@ def _input(table: dict[str, Any]) -> InputSpec:
         mean=table["mean"],
         std=table["std"],
         exposure=Exposure(**exposure) if exposure else None,
+        frame=FrameRule(**frame) if frame else None,
     )
 
 

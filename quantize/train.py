@@ -13,6 +13,7 @@ import math
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,10 +21,11 @@ import torch
 from torch import nn
 
 from appliance.preprocess import prepare
-from quantize.augment import Augmenter
+from quantize.augment import Augmenter, whole
 from quantize.data import labels
-from quantize.lungs import stray
+from quantize.lungs import outside, stray
 from quantize.metrics import auroc
+from quantize.opacities import elsewhere, opacity, plant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from appliance.domain import Frame
     from appliance.manifest import InputSpec
     from quantize.data import Sample
     from quantize.lungs import Lungs
@@ -42,12 +45,13 @@ if TYPE_CHECKING:
 class Labelled:
     """Samples with their images, and their lungs where known, in the same order.
 
-    The images are uint8 (n, h, w) or a list of (h, w).
+    The images are uint8 (n, h, w) or a list of (h, w); a film without a frame is shown whole.
     """
 
     samples: Sequence[Sample]
     images: Sequence[NDArray[np.uint8]]
     lungs: Lungs | None = None
+    frames: Sequence[Frame] | None = None
 
 
 class Batch(NamedTuple):
@@ -61,11 +65,15 @@ class Batch(NamedTuple):
         (n,), 0 or 1.
     outside
         (n, side / 32, side / 32): how far each cell lies outside the lungs; None if unknown.
+    elsewhere
+        (n, side / 32, side / 32): 1 in the cells of a film with a planted opacity that hold none of
+        it, else 0; None where nothing was planted.
     """
 
     views: torch.Tensor
     truth: torch.Tensor
     outside: torch.Tensor | None
+    elsewhere: torch.Tensor | None = None
 
 
 class Average:
@@ -113,22 +121,32 @@ def draw_batch(
 ) -> Batch:
     """Draw and augment the films of one step; the same `number` gives the same batch."""
     rng = np.random.default_rng((spec.seed, number))
-    augmenter = Augmenter(side_px, input_spec.exposure, exchange=spec.exchange)
+    augmenter = Augmenter(side_px, input_spec.exposure)
     chosen = draw(training.samples, rng, spec.batch, by_view=spec.by_view)
-    others = rng.permutation(chosen) if spec.exchange else [None] * len(chosen)
-    views, outside = [], []
-    for index, other in zip(chosen, others, strict=True):
-        image = training.images[index]
-        placement = augmenter.placement(image.shape, rng)
-        greys = None if other is None else training.images[other]
-        views.append(augmenter.render(image, placement, rng, greys))
-        if training.lungs is not None:
-            outside.append(training.lungs.outside(index, placement, augmenter, image.shape))
     truth = labels([training.samples[i] for i in chosen]).astype(np.float32)
+    cells = side_px // 32
+    views, stray_cells = [], []
+    free = np.zeros((len(chosen), cells, cells), dtype=np.float32)
+    for place, index in enumerate(chosen):
+        image = training.images[index]
+        frame = whole(image.shape) if training.frames is None else training.frames[index]
+        placement = augmenter.placement(frame, rng)
+        dense = None
+        if training.lungs is not None:
+            lungs = training.lungs.warped(index, placement, augmenter, image.shape)
+            stray_cells.append(outside(lungs, cells))
+            if not truth[place] and rng.random() < spec.plant:
+                dense = opacity(lungs, rng)
+        if dense is not None:
+            truth[place] = 1.0
+            free[place] = elsewhere(dense, cells)
+        change = None if dense is None else partial(plant, dense=dense)
+        views.append(augmenter.render(image, placement, rng, change))
     return Batch(
         _normalized(np.stack(views), input_spec),
         torch.from_numpy(truth),
-        torch.from_numpy(np.stack(outside)) if outside else None,
+        torch.from_numpy(np.stack(stray_cells)) if stray_cells else None,
+        torch.from_numpy(free) if spec.plant else None,
     )
 
 
@@ -188,6 +206,8 @@ def loss_of(network: Lite0, batch: Batch, truth: torch.Tensor, spec: TrainSpec) 
     own = cam[: len(truth)]
     if batch.outside is not None:
         loss = loss + spec.stray_weight * stray(own, batch.outside)
+    if batch.elsewhere is not None:
+        loss = loss + spec.stray_weight * stray(own.relu(), batch.elsewhere)
     if count:
         mirrored = cam[len(truth) :].flip(-1)
         loss = loss + spec.mirror_weight * nn.functional.smooth_l1_loss(mirrored, own[:count])

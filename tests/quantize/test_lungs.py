@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="needs the workbench environment (onnx)")
 from quantize import recipe as straight_way  # noqa: E402
 from quantize.augment import Augmenter, take_greys  # noqa: E402
 from quantize.data import DataError, Sample  # noqa: E402
-from quantize.lungs import read_lungs, stray  # noqa: E402
+from quantize.lungs import outside, read_lungs, stray  # noqa: E402
 from quantize.network import Lite0, mixed_statistics  # noqa: E402
 from quantize.spec import read_recipe  # noqa: E402
 from quantize.train import Batch, Labelled, draw_batch, loss_of  # noqa: E402
@@ -46,28 +46,31 @@ def masks(tmp_path: Path) -> Path:
 def test_a_cell_outside_the_mask_is_outside(masks: Path) -> None:
     lungs = read_lungs(masks, [film("left.png"), film("whole.png")])
     assert lungs is not None
-    augmenter = Augmenter(96, None)
-    assert lungs.outside(0, WHOLE, augmenter, (100, 200))[:, 0].max() == 0
-    assert lungs.outside(0, WHOLE, augmenter, (100, 200))[:, 2].min() == 1
-    assert lungs.outside(1, WHOLE, augmenter, (100, 200)).max() == 0
+
+    def cells(index: int, placement: np.ndarray) -> np.ndarray:
+        return outside(lungs.warped(index, placement, Augmenter(96, None), (100, 200)), 3)
+
+    assert cells(0, WHOLE)[:, 0].max() == 0
+    assert cells(0, WHOLE)[:, 2].min() == 1
+    assert cells(1, WHOLE).max() == 0
     shifted = WHOLE + np.array([[0, 0, 96], [0, 0, 0]])
-    assert lungs.outside(1, shifted, augmenter, (100, 200)).min() == 1
+    assert cells(1, shifted).min() == 1
 
 
 def test_a_film_without_a_mask_takes_what_the_masks_share(masks: Path) -> None:
     lungs = read_lungs(masks, [film("left.png"), film("whole.png"), film("")])
     assert lungs is not None
-    assert lungs.outside(2, WHOLE, Augmenter(96, None), (100, 200)).max() == 0
+    assert outside(lungs.warped(2, WHOLE, Augmenter(96, None), (100, 200)), 3).max() == 0
     assert read_lungs(masks, [film("")]) is None
 
 
 def test_only_activation_outside_counts() -> None:
     cam = torch.zeros(1, 1, 2, 2)
     cam[0, 0, 0, 0] = -3.0
-    outside = torch.ones(1, 2, 2)
-    assert float(stray(cam, outside)) == pytest.approx(9 / 4)
-    outside[0, 0, 0] = 0
-    assert float(stray(cam, outside)) == 0
+    away = torch.ones(1, 2, 2)
+    assert float(stray(cam, away)) == pytest.approx(9 / 4)
+    away[0, 0, 0] = 0
+    assert float(stray(cam, away)) == 0
 
 
 def test_greys_are_another_films() -> None:
@@ -95,7 +98,7 @@ def test_mixing_keeps_the_pattern_and_is_left_out_of_use() -> None:
 
 def test_a_batch_is_repeatable_with_all_of_it(data: Path, recipe_path: Path, masks: Path) -> None:
     recipe = read_recipe(recipe_path)
-    spec = replace(recipe.train, exchange=0.5, stray_weight=0.1, by_view=False)
+    spec = replace(recipe.train, plant=1.0, stray_weight=0.1, by_view=False)
     samples = straight_way.gather(recipe, data, masks / "work").split("train")
     images = [np.full((70, 80), 90, np.uint8) for _ in samples]
     lungs = read_lungs(masks, [film("left.png") for _ in samples])
@@ -104,7 +107,9 @@ def test_a_batch_is_repeatable_with_all_of_it(data: Path, recipe_path: Path, mas
     assert torch.equal(one.views, other.views)
     assert one.outside is not None
     assert one.outside.shape == (8, 2, 2)
-    assert one.truth.shape == (8,)
+    assert one.elsewhere is not None
+    assert float(one.truth.min()) == 1  # plant = 1: every clear film got an opacity
+    assert float(one.elsewhere.max()) == 1
 
 
 class Sided(torch.nn.Module):
