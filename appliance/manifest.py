@@ -357,6 +357,10 @@ class ModelManifest:
     golden: Golden
     directory: Path = field(default=Path())
 
+    def draws_for(self, rule: FrameRule) -> bool:
+        """Whether this model draws the outline that a frame is taken from."""
+        return self.id == rule.model and self.task is Task.SEGMENTATION
+
     @property
     def sha256(self) -> str:
         """The model's own hash (hex): that of its CPU graph."""

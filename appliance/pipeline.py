@@ -1,7 +1,8 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
 decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
-that outlines goes from predict to measure instead.
+that outlines goes from predict to measure instead. Before preprocess, a model whose manifest asks
+for a frame has it drawn by the model that it names.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance import calibration, preprocess
-from appliance.domain import Reading, ReadingState, Reason, Timings, Urgency
-from appliance.errors import RefusedError, WaypostError
+from appliance.domain import Frame, Reading, ReadingState, Reason, Timings, Urgency
+from appliance.errors import InferenceError, RefusedError, WaypostError
 from appliance.explain import explain
 from appliance.manifest import Task
-from appliance.measure import measure, outline
+from appliance.measure import frame_or_doubt, measure, outline
 from appliance.quality import Bounds, check_quality, to_grey
 from appliance.scope import choose_model
 from appliance.triage import urgency_of
@@ -23,13 +24,21 @@ from appliance.triage import urgency_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from appliance.domain import DecodedImage, Explanation, Finding, Quality
     from appliance.inference.predict import Answering, Prediction
-    from appliance.manifest import ModelManifest
+    from appliance.manifest import FrameRule, ModelManifest
     from appliance.scope import Policy
 
 # Evidence of one cell of the class activation map, in logits, that is drawn at full strength.
 _FULL_EVIDENCE = 12.0
+_WHOLE_IMAGE = Reason(
+    "whole_image",
+    "The model is made for the part around the lungs, but the lungs could not be outlined, so it "
+    "was shown the whole image. Look at this film with care.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +120,52 @@ class Pipeline:
                 quality=quality,
                 urgency=urgency_of(ReadingState.REFUSED),
             )
-        batch = preprocess.prepare(to_grey(image.pixels), reader.manifest.input)
+        grey = to_grey(image.pixels)
+        frame = self._frame(reader.manifest.input.frame, grey)
+        if isinstance(frame, Reason):
+            notes, frame = (frame, *notes), None
+        batch = preprocess.prepare(grey, reader.manifest.input, frame)
         watch.lap("preprocess")
         prediction = reader.predictor.predict(batch)
         watch.lap("predict")
         if reader.manifest.task is Task.SEGMENTATION:
             reading = _outlined(reader, prediction, notes, quality, image.pixels.shape)
         else:
-            reading = _judge(reader, prediction, notes, quality)
+            reading = _judge(reader, prediction, notes, quality, frame)
         watch.lap("explain")
         return reading
 
+    def _frame(self, rule: FrameRule | None, grey: NDArray[np.uint8]) -> Frame | Reason | None:
+        """Return the part of the image to show, None for all of it, or why it must be all of it.
+
+        Raises
+        ------
+        InferenceError
+            The model that outlines is not ready on this box, or fails.
+        """
+        if rule is None:
+            return None
+        drawing = (reader for reader in self._readers if reader.manifest.draws_for(rule))
+        outliner = next(drawing, None)
+        if outliner is None:
+            raise InferenceError(
+                f"The model that outlines ({rule.model}) is not ready on this box: install its "
+                "package. The image is kept; a person has to read it.",
+                code="no_model",
+            )
+        manifest = outliner.manifest
+        places = outliner.predictor.predict(preprocess.prepare(grey, manifest.input)).cam[0]
+        rows, columns = grey.shape
+        frame = frame_or_doubt(places, rows, columns, manifest.outputs[0].code, rule.margin)
+        return frame if isinstance(frame, Frame) else _WHOLE_IMAGE
+
 
 def _judge(
-    reader: Reader, prediction: Prediction, notes: tuple[Reason, ...], quality: Quality
+    reader: Reader,
+    prediction: Prediction,
+    notes: tuple[Reason, ...],
+    quality: Quality,
+    frame: Frame | None,
 ) -> Reading:
     """Turn logits into findings, or into an honest *not sure*."""
     manifest = reader.manifest
@@ -151,7 +192,7 @@ def _judge(
         findings=findings,
         quality=quality,
         urgency=urgency_of(ReadingState.READ, findings),
-        explanation=_explanation(findings, prediction),
+        explanation=_explanation(findings, prediction, frame),
         research=probabilities,
     )
 
@@ -189,10 +230,12 @@ def _outlined(
     )
 
 
-def _explanation(findings: Sequence[Finding], prediction: Prediction) -> Explanation:
+def _explanation(
+    findings: Sequence[Finding], prediction: Prediction, frame: Frame | None
+) -> Explanation:
     """Explain the most probable finding."""
     index = max(range(len(findings)), key=lambda i: findings[i].probability)
-    return explain(prediction.cam[index], findings[index].code, _FULL_EVIDENCE)
+    return explain(prediction.cam[index], findings[index].code, _FULL_EVIDENCE, frame)
 
 
 def _not_sure(manifest: ModelManifest, code: str) -> Reason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from appliance.domain import ModelRef
 from appliance.inference.predict import Prediction
-from appliance.manifest import ModelManifest, load_manifest
+from appliance.manifest import MANIFEST_NAME, FrameRule, ModelManifest, load_manifest
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 
@@ -19,6 +21,32 @@ def manifest(model_id: str = "cxr-pneumonia") -> ModelManifest:
     """Return the newest shipped manifest of a model."""
     versions = sorted((MODELS / model_id).iterdir(), key=lambda path: path.name)
     return load_manifest(versions[-1])
+
+
+def framed(margin: float = 0.05) -> ModelManifest:
+    """Return the shipped classifier as one that is shown only the part around the lungs."""
+    shipped = manifest()
+    return replace(shipped, input=replace(shipped.input, frame=FrameRule("cxr-lungs", margin)))
+
+
+def write_framed_package(folder: Path) -> Path:
+    """Write the shipped classifier as a package whose manifest asks for the frame of cxr-lungs."""
+    shipped = manifest()
+    package = folder / shipped.id / shipped.version
+    shutil.copytree(shipped.directory, package)
+    path = package / MANIFEST_NAME
+    table = '[input.frame]\nmodel = "cxr-lungs"\nmargin = 0.05\n\n[[outputs]]'
+    text = path.read_text("utf-8").replace("[[outputs]]", table, 1)
+    path.write_text(text, "utf-8")
+    return package
+
+
+def copy_package(model_id: str, folder: Path) -> Path:
+    """Copy a shipped package as it is."""
+    shipped = manifest(model_id)
+    package = folder / shipped.id / shipped.version
+    shutil.copytree(shipped.directory, package)
+    return package
 
 
 class FixedPredictor:

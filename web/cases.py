@@ -198,6 +198,7 @@ def as_json(case: Case) -> dict[str, Any]:
         "reasons": [asdict(reason) for reason in _all_reasons(case)],
         "findings": [_finding_json(view) for view in case.findings],
         "measurements": [asdict(item) for item in case.measurements],
+        "frame": _frame_json(case),
         "model": None if case.model is None else asdict(case.model),
         "deliveries": {
             "open": case.entry.deliveries_open,
@@ -211,6 +212,12 @@ def _all_reasons(case: Case) -> tuple[Reason, ...]:
     if case.why or case.reading is None:
         return case.why
     return case.reading.reasons
+
+
+def _frame_json(case: Case) -> dict[str, int] | None:
+    """Return the part of the image that the model was shown, in its pixels; None for all of it."""
+    explanation = case.reading.explanation if case.answered and case.reading else None
+    return asdict(explanation.frame) if explanation and explanation.frame else None
 
 
 def _finding_json(view: FindingView) -> dict[str, Any]:

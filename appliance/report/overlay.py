@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
+from appliance.domain import Frame
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -34,6 +36,12 @@ _PNG_FILTER_SUB = 16  # each byte as the difference to its left neighbour (W3C P
 _PNG_FILTER: int | None = getattr(cv2, "IMWRITE_PNG_FILTER", None)  # older OpenCV cannot choose it
 _CONTOUR_LIGHT = (247, 250, 251)  # paper #FBFAF7, as BGR
 _CONTOUR_DARK = (43, 33, 16)  # ink #10212B, as BGR
+# Where the model was shown a part of the film: the heat fades inside its edge over this share of a
+# cell, since nothing beyond was seen, and marks of this share of its shorter side stand in its
+# corners, quieter than the heat.
+_EDGE_FADE = 0.8
+_CORNER = 0.05
+_CORNER_OPACITY = 0.55
 
 
 def film_png(pixels: Picture, max_side: int = 2048) -> bytes:
@@ -62,7 +70,7 @@ def heat_png(explanation: Explanation, rows: int, columns: int, max_side: int = 
     Parameters
     ----------
     explanation
-        The small grid of evidence over the whole image.
+        The small grid of evidence, and the part of the film that it lies over.
     rows, columns
         The film's size in pixels, for the aspect.
     max_side
@@ -72,9 +80,10 @@ def heat_png(explanation: Explanation, rows: int, columns: int, max_side: int = 
     -------
     bytes
         A PNG, transparent where there is no evidence, with a line where the evidence is half of
-        its maximum; fully transparent when the model saw none.
+        its maximum; fully transparent when the model saw none. The corners of a part that the model
+        was shown are marked either way.
     """
-    return _encode(_heat_picture(explanation.heat, *fitted(rows, columns, max_side)))
+    return _encode(_heat_picture(explanation, (rows, columns), fitted(rows, columns, max_side)))
 
 
 def overlay_png(pixels: Picture, explanation: Explanation) -> bytes:
@@ -87,7 +96,8 @@ def overlay_png(pixels: Picture, explanation: Explanation) -> bytes:
     """
     _require_picture(pixels)
     film = _smaller(pixels, 2048)
-    heat = _heat_picture(explanation.heat, film.shape[0], film.shape[1])
+    rows, columns = film.shape[:2]
+    heat = _heat_picture(explanation, (pixels.shape[0], pixels.shape[1]), (rows, columns))
     return _encode(blend(as_bgr(film), heat))
 
 
@@ -159,9 +169,20 @@ def ramp() -> Picture:
     return colours
 
 
-def _heat_picture(grid: Picture, rows: int, columns: int) -> Picture:
-    """Return uint8, (rows, columns, 4) BGRA, not premultiplied."""
-    evidence = _smooth(grid, rows, columns)
+def _heat_picture(
+    explanation: Explanation, film: tuple[int, int], size: tuple[int, int]
+) -> Picture:
+    """Return the heat map over a film of (rows, columns), drawn at `size`.
+
+    Returns
+    -------
+    ndarray
+        uint8, (rows, columns, 4) BGRA, not premultiplied.
+    """
+    place = _placed(explanation.frame, film, size)
+    evidence: Picture = np.zeros(size, np.uint8)
+    inside = _smooth(explanation.heat, place.height, place.width)
+    evidence[place.top : place.bottom, place.left : place.right] = inside
     table = np.concatenate([ramp()[:, ::-1], _opacity_table()[:, None]], axis=1)
     picture: Picture = np.take(table, evidence, axis=0)
     top = int(evidence.max())
@@ -169,7 +190,26 @@ def _heat_picture(grid: Picture, rows: int, columns: int) -> Picture:
         _draw_contour(picture, evidence >= round(top / 2.0))
     else:
         picture[..., 3] = 0
+    if place != _whole(size):
+        _fade_out(picture, place, explanation.heat.shape)
+        _draw_corners(picture, place)
     return picture
+
+
+def _placed(frame: Frame | None, film: tuple[int, int], size: tuple[int, int]) -> Frame:
+    """Return where the frame of a film lies in a drawing of another size, one pixel at least."""
+    if frame is None:
+        return _whole(size)
+    down, across = size[0] / film[0], size[1] / film[1]
+    left = min(max(round(frame.left * across), 0), size[1] - 1)
+    top = min(max(round(frame.top * down), 0), size[0] - 1)
+    right = min(max(round(frame.right * across), left + 1), size[1])
+    bottom = min(max(round(frame.bottom * down), top + 1), size[0])
+    return Frame(left, top, right, bottom)
+
+
+def _whole(size: tuple[int, int]) -> Frame:
+    return Frame(0, 0, size[1], size[0])
 
 
 def _smooth(grid: Picture, rows: int, columns: int) -> Picture:
@@ -194,6 +234,27 @@ def _smooth(grid: Picture, rows: int, columns: int) -> Picture:
     return _as_picture(full)
 
 
+def _fade_out(picture: Picture, place: Frame, cells: tuple[int, ...]) -> None:
+    """Let a BGRA picture, its contour too, grow clear towards the edges of `place`.
+
+    An edge that is the film's own stays as it is: the model saw all that there is.
+    """
+    down = _fading(picture.shape[0], place.top, place.bottom, cells[0])
+    across = _fading(picture.shape[1], place.left, place.right, cells[1])
+    picture[..., 3] = np.rint(picture[..., 3] * np.outer(down, across))
+
+
+def _fading(length: int, first: int, last: int, cells: int) -> NDArray[np.float32]:
+    """Return float32 (length,): 0 outside, smoothly up to 1 inside from `first` to `last`."""
+    place = np.arange(length, dtype=np.float32) + 0.5
+    into = place - first if first > 0 else np.full(length, np.inf, np.float32)
+    if last < length:
+        into = np.minimum(into, last - place)
+    rise = np.clip(into * (cells / ((last - first) * _EDGE_FADE)), 0.0, 1.0)
+    smooth: NDArray[np.float32] = rise * rise * (3.0 - 2.0 * rise)
+    return smooth
+
+
 @lru_cache(maxsize=1)
 def _opacity_table() -> Picture:
     """Return uint8, (256,): the opacity of each level of evidence."""
@@ -212,6 +273,21 @@ def _draw_contour(picture: Picture, inside: NDArray[np.bool_]) -> None:
     width = max(1, round(max(picture.shape[:2]) / 480))
     for colour, thickness in ((_CONTOUR_DARK, 3 * width), (_CONTOUR_LIGHT, width)):
         cv2.drawContours(picture, outlines, -1, (*colour, 255), thickness, cv2.LINE_AA)
+
+
+def _draw_corners(picture: Picture, place: Frame) -> None:
+    """Mark the corners of `place` in a BGRA picture: what the model was shown."""
+    reach = max(2, round(_CORNER * min(place.width, place.height)))
+    width = max(1, round(max(picture.shape[:2]) / 640))
+    alpha = round(_CORNER_OPACITY * 255)
+    ends = ((place.left, place.right - 1), (place.top, place.bottom - 1))
+    for colour, thickness in ((_CONTOUR_DARK, width + 2), (_CONTOUR_LIGHT, width)):
+        for x, inward in zip(ends[0], (reach, -reach), strict=True):
+            for y, down in zip(ends[1], (reach, -reach), strict=True):
+                corner = np.array([(x + inward, y), (x, y), (x, y + down)], np.int32)
+                cv2.polylines(
+                    picture, [corner], isClosed=False, color=(*colour, alpha), thickness=thickness
+                )
 
 
 def _smaller(pixels: Picture, max_side: int) -> Picture:

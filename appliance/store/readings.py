@@ -7,8 +7,12 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from appliance.domain import (
+    Explanation,
     Finding,
+    Frame,
     Measurement,
     ModelRef,
     OperatingPoint,
@@ -64,6 +68,7 @@ def _to_body(reading: Reading) -> str:
         "findings": [asdict(finding) for finding in reading.findings],
         "measurements": [asdict(measurement) for measurement in reading.measurements],
         "quality": _quality_body(reading.quality),
+        "explanation": _explanation_body(reading.explanation),
         "urgency": int(reading.urgency),
         "timings": asdict(reading.timings),
     }
@@ -80,6 +85,16 @@ def _quality_body(quality: Quality | None) -> dict[str, Any] | None:
     }
 
 
+def _explanation_body(explanation: Explanation | None) -> dict[str, Any] | None:
+    if explanation is None:
+        return None
+    return {
+        "code": explanation.code,
+        "heat": explanation.heat.tolist(),
+        "frame": asdict(explanation.frame) if explanation.frame else None,
+    }
+
+
 def _from_row(db: Database, row: Any) -> StoredReading:
     body = json.loads(row["body"])
     reading = Reading(
@@ -90,6 +105,7 @@ def _from_row(db: Database, row: Any) -> StoredReading:
         measurements=tuple(Measurement(**item) for item in body["measurements"]),
         quality=_quality(body["quality"]),
         urgency=Urgency(body["urgency"]),
+        explanation=_explanation(body.get("explanation")),  # a row of 1.0 has none
         timings=Timings(**body["timings"]),
     )
     artifacts = {
@@ -116,3 +132,13 @@ def _quality(body: dict[str, Any] | None) -> Quality | None:
         return None
     reasons = tuple(Reason(**reason) for reason in body["reasons"])
     return Quality(fit=body["fit"], reasons=reasons, values=body["values"])
+
+
+def _explanation(body: dict[str, Any] | None) -> Explanation | None:
+    if body is None:
+        return None
+    return Explanation(
+        code=body["code"],
+        heat=np.array(body["heat"], np.uint8),
+        frame=Frame(**body["frame"]) if body["frame"] else None,
+    )

@@ -6,10 +6,14 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.domain import ModelSummary
 from appliance.errors import ManifestError
 from appliance.manifest import MANIFEST_NAME, ModelManifest, load_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Models whose results are shown only where an administrator has switched research models on.
 _RESEARCH_ONLY = frozenset({"cxr-tb"})
@@ -67,6 +71,23 @@ def current_models(data: Path) -> list[InstalledModel]:
     return list(chosen.values())
 
 
+def without_outliner(manifest: ModelManifest, others: Iterable[ModelManifest]) -> str | None:
+    """Return why a model cannot read here for want of the one that draws its frame, or None.
+
+    Parameters
+    ----------
+    others
+        The models that it could ask.
+    """
+    rule = manifest.input.frame
+    if rule is None or any(other.draws_for(rule) for other in others):
+        return None
+    return (
+        f"It is shown only what the model {rule.model} outlines, and that model does not read "
+        f"here. Install the package {rule.model}."
+    )
+
+
 def model_summaries(data: Path, backend: str) -> list[ModelSummary]:
     """Return what a person must be able to see of each current model.
 
@@ -102,6 +123,8 @@ def model_card(data: Path, name: str, number: str) -> str | None:
 
 def describe_models(data: Path) -> list[dict[str, str]]:
     """Return id, version, sha256, title, place and state of every package on this box."""
+    found = installed_models(data)
+    usable = [model.manifest for model in found if model.manifest]
     return [
         {
             "id": model.directory.parent.name,
@@ -109,7 +132,13 @@ def describe_models(data: Path) -> list[dict[str, str]]:
             "sha256": model.manifest.sha256 if model.manifest else "",
             "title": model.manifest.title if model.manifest else "",
             "directory": str(model.directory),
-            "state": model.trouble or "whole",
+            "state": _state(model, usable),
         }
-        for model in installed_models(data)
+        for model in found
     ]
+
+
+def _state(model: InstalledModel, usable: list[ModelManifest]) -> str:
+    if model.manifest is None:
+        return model.trouble or "broken"
+    return without_outliner(model.manifest, usable) or "whole"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance import health
@@ -24,6 +24,7 @@ from appliance.wiring.models import (
     current_models,
     installed_models,
     open_package,
+    without_outliner,
 )
 from appliance.wiring.settings import Options, data_folder, load
 from appliance.wiring.storage import build_decoder, open_store, reserve_bytes
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from appliance.decoder.parent import Decoder
     from appliance.domain import DecodedImage
     from appliance.inference.backend import Accelerator
+    from appliance.manifest import ModelManifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +51,25 @@ class LoadedModels:
 def load_models(config: Config, data: Path) -> LoadedModels:
     """Load the current models; one whose golden vectors do not agree here does not read.
 
-    A model of kinds is checked like the others and reads nothing.
+    Nor does one whose frame is drawn by a model that does not. A model of kinds is checked like the
+    others and reads nothing.
     """
+    loaded = [load_model(config, model) for model in current_models(data)]
+    ready = [reader.manifest for reader, _ in loaded if reader is not None]
     readers, checks = [], []
-    for model in current_models(data):
-        reader, check = load_model(config, model)
+    for reader, check in (_with_outliner(reader, check, ready) for reader, check in loaded):
         checks.append(check)
         if reader is not None and reader.manifest.task is not Task.KIND:
             readers.append(reader)
     return LoadedModels(tuple(readers), tuple(checks))
+
+
+def _with_outliner(
+    reader: Reader | None, check: Check, ready: Sequence[ModelManifest]
+) -> tuple[Reader | None, Check]:
+    """Take back a model whose frame nothing draws here."""
+    trouble = None if reader is None else without_outliner(reader.manifest, ready)
+    return (reader, check) if trouble is None else (None, replace(check, ok=False, text=trouble))
 
 
 def load_model(config: Config, model: InstalledModel) -> tuple[Reader | None, Check]:
@@ -173,12 +185,19 @@ def read_files(
     models = load_models(config, data)
     known = [reader.manifest.id for reader in models.readers]
     if model_id is not None and model_id not in known:
-        raise ConfigError(f"There is no model {model_id} here. There is: {', '.join(known)}.")
+        raise ConfigError(_no_such_model(model_id, known, models.checks))
     with build_decoder(config) as decoder:
         pipeline = build_pipeline(config, decoder, models)
         for path in files_of(paths):
             reading, image = _read_one(pipeline, path, model_id)
             yield path, reading, image
+
+
+def _no_such_model(model_id: str, known: Sequence[str], checks: Sequence[Check]) -> str:
+    """Say what reads here, and why this model does not, where it is known."""
+    told = [check.text for check in checks if check.code.startswith(f"model_{model_id} ")]
+    there_is = f"There is: {', '.join(known)}." if known else "There is none."
+    return " ".join([f"There is no model {model_id} here.", *told, there_is])
 
 
 def _read_one(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from appliance.domain import Explanation
+from appliance.domain import Explanation, Frame
 from appliance.report.overlay import (
     EVIDENCE_FLOOR,
     as_bgr,
@@ -129,6 +129,87 @@ def test_a_heat_map_of_another_size_is_brought_to_the_film() -> None:
     assert np.array_equal(blend(film, heat), film)
     heat[..., 3] = 255
     assert not blend(film, heat).any()
+
+
+def hot_cell(row: int, column: int, frame: Frame | None) -> Explanation:
+    heat = np.zeros((7, 7), np.uint8)
+    heat[row, column] = 255
+    return Explanation("pneumonia", heat, frame)
+
+
+FRAME = Frame(left=300, top=200, right=1000, bottom=900)  # seven cells of 100 pixels
+
+
+@pytest.mark.parametrize(("row", "column"), [(3, 3), (1, 5), (5, 2)])
+@pytest.mark.parametrize("max_side", [1200, 600])
+def test_a_hot_cell_lands_in_its_frame(row: int, column: int, max_side: int) -> None:
+    picture = decode(heat_png(hot_cell(row, column, FRAME), 1000, 1200, max_side=max_side))
+    scale = max_side / 1200
+    x, y = (300 + 100 * column + 50) * scale, (200 + 100 * row + 50) * scale
+    opacity = picture[..., 3].copy()
+    assert opacity[round(y), round(x)] >= 0.5 * 255
+    reach = round(130 * scale)
+    around = opacity[round(y) - reach : round(y) + reach, round(x) - reach : round(x) + reach]
+    assert around.size
+    ys, xs = np.nonzero(around)
+    assert abs(ys.mean() - reach) < 3
+    assert abs(xs.mean() - reach) < 3
+    around[...] = 0
+    corners = np.count_nonzero(opacity)
+    assert 0 < corners < 0.01 * opacity.size  # nothing else but the marks
+
+
+def test_nothing_is_drawn_outside_a_frame_but_the_width_of_its_marks() -> None:
+    full = Explanation("x", np.full((7, 7), 255, np.uint8), FRAME)
+    opacity = decode(heat_png(full, 1000, 1200, max_side=1200))[..., 3]
+    inside = np.zeros_like(opacity, bool)
+    inside[198:902, 298:1002] = True
+    assert not opacity[~inside].any()
+    assert opacity[550, 650] >= 0.5 * 255
+
+
+def test_the_heat_fades_towards_an_edge_of_the_frame_and_draws_no_box() -> None:
+    full = Explanation("x", np.full((7, 7), 255, np.uint8), FRAME)
+    across = decode(heat_png(full, 1000, 1200, max_side=1200))[550, 300:500, 3].astype(int)
+    assert across[0] < 10
+    assert np.all(np.diff(across) >= -1)
+    assert np.abs(np.diff(across)).max() <= 6
+
+
+def test_the_films_own_edge_does_not_fade() -> None:
+    frame = Frame(left=0, top=200, right=1200, bottom=1000)
+    full = Explanation("x", np.full((7, 7), 255, np.uint8), frame)
+    opacity = decode(heat_png(full, 1000, 1200, max_side=1200))[..., 3]
+    assert opacity[600, [0, 1199]].min() > 100
+    assert opacity[999, 600] > 100
+    assert opacity[201, 600] < 10
+
+
+def test_a_frame_of_the_whole_film_is_no_frame() -> None:
+    whole = heat_png(hot_cell(2, 4, Frame(0, 0, 500, 400)), 400, 500)
+    assert whole == heat_png(hot_cell(2, 4, None), 400, 500)
+
+
+def test_a_model_that_saw_nothing_still_shows_what_it_was_shown() -> None:
+    none = Explanation("x", np.zeros((7, 7), np.uint8), FRAME)
+    opacity = decode(heat_png(none, 1000, 1200, max_side=1200))[..., 3]
+    assert 0 < np.count_nonzero(opacity) < 0.01 * opacity.size
+    assert opacity[200, 320] == opacity[220, 300] > 0
+    assert not opacity[300:800, 400:900].any()
+
+
+def test_the_overlay_of_a_large_film_scales_the_frame() -> None:
+    pixels = samples.film(4000, 3000)
+    frame = Frame(left=900, top=600, right=3000, bottom=2700)
+    blended = decode(overlay_png(pixels, hot_cell(3, 3, frame)))
+    assert blended.shape == (2048, 1536, 3)
+    assert np.ptp(blended[round(1650 * 0.512), round(1950 * 0.512)].astype(int)) > 40
+    assert np.ptp(blended[round(2000 * 0.512), round(1500 * 0.512)].astype(int)) == 0
+
+
+@pytest.mark.parametrize("frame", [Frame(-9, -9, 20, 20), Frame(99, 99, 100, 100)])
+def test_a_tiny_or_overhanging_frame_is_drawn_all_the_same(frame: Frame) -> None:
+    assert decode(heat_png(hot_cell(0, 0, frame), 100, 100, max_side=10)).shape == (10, 10, 4)
 
 
 @pytest.mark.bench

@@ -5,12 +5,22 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from appliance.domain import InstanceState, ItemKind, Lane, ReadingState, Reason, Urgency
+from appliance.domain import (
+    Explanation,
+    Frame,
+    InstanceState,
+    ItemKind,
+    Lane,
+    ReadingState,
+    Reason,
+    Urgency,
+)
 from appliance.store import heartbeats, instances, jobs, outbox, readings
 from appliance.store.database import Store
 from appliance.store.outbox import NewItem
@@ -84,8 +94,41 @@ def test_a_reading_comes_back_but_for_what_is_not_kept(store, reading):
         readings.insert(db, job, reading, {"film": "a" * 64}, 9.0)
         kept = readings.latest(db, instance_id)
     assert kept is not None
-    assert kept.reading == replace(reading, explanation=None, research={})
+    plain = replace(kept.reading, explanation=None)
+    assert plain == replace(reading, explanation=None, research={})
+    assert (kept.reading.explanation is None) == (reading.explanation is None)
     assert kept.artifacts == {"film": "a" * 64}
+
+
+@pytest.mark.parametrize("frame", [None, Frame(12, 30, 800, 640)])
+def test_what_a_reading_looked_at_comes_back(store, frame):
+    instance_id = admit(store, "1.2.3")
+    heat = np.arange(42, dtype=np.uint8).reshape(6, 7)
+    with store.transaction() as db:
+        job = jobs.claim(db, "worker-1", 0.0, 60.0)
+        assert job is not None
+        looked = replace(read(), explanation=Explanation("pneumonia", heat, frame))
+        readings.insert(db, job, looked, {}, 9.0)
+        kept = readings.latest(db, instance_id)
+    assert kept is not None
+    explanation = kept.reading.explanation
+    assert explanation is not None
+    assert (explanation.code, explanation.frame) == ("pneumonia", frame)
+    assert explanation.heat.dtype == np.uint8
+    assert np.array_equal(explanation.heat, heat)
+
+
+def test_a_reading_from_before_there_were_frames_comes_back_without(store):
+    instance_id = admit(store, "1.2.3")
+    with store.transaction() as db:
+        job = jobs.claim(db, "worker-1", 0.0, 60.0)
+        assert job is not None
+        readings.insert(db, job, read(), {}, 9.0)
+        db.execute("update reading set body = json_remove(body, '$.explanation')")
+        kept = readings.latest(db, instance_id)
+    assert kept is not None
+    assert kept.reading.explanation is None
+    assert kept.reading.findings == read().findings
 
 
 def test_one_job_has_one_reading(store):

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from caseload import UPLOAD_BYTES, Caseload, film_png, read, unread
 
-from appliance.domain import InstanceState, ReadingState
+from appliance.domain import Explanation, Frame, InstanceState, ReadingState
 from appliance.store import instances
 
 if TYPE_CHECKING:
@@ -86,6 +88,18 @@ def test_no_number_without_an_answer(client: FlaskClient, cases: dict[str, int],
     assert "0.73" not in client.get(f"/api/study/{cases[kind]}").get_data(as_text=True)
     listed = client.get("/api/worklist").get_json()["cases"]
     assert next(c for c in listed if c["id"] == cases[kind])["findings"] == []
+
+
+def test_the_part_that_the_model_was_shown_is_named(client: FlaskClient, load: Caseload) -> None:
+    heat = np.zeros((6, 6), np.uint8)
+    framed = Explanation("pneumonia", heat, Frame(30, 40, 500, 600))
+    whole = Explanation("pneumonia", heat)
+    cases = [load.case(replace(read(), explanation=item)) for item in (framed, whole, None)]
+    found = [client.get(f"/api/study/{case}").get_json()["frame"] for case in cases]
+    assert found == [{"left": 30, "top": 40, "right": 500, "bottom": 600}, None, None]
+    with load.store.transaction() as db:
+        instances.set_state(db, cases[0], InstanceState.READING)
+    assert client.get(f"/api/study/{cases[0]}").get_json()["frame"] is None
 
 
 def test_the_reason_is_said_large(client: FlaskClient, cases: dict[str, int]) -> None:
