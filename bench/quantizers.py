@@ -31,6 +31,7 @@ from quantize.decide import fit_platt, threshold_for
 from quantize.evaluate import Rules, open_graph
 from quantize.metrics import auroc
 from quantize.spec import read_recipe
+from quantize.stages import Stages, file_sha256
 from quantize.tensorrt_contract import build_ahead, check_graph, rtx_trouble
 
 if TYPE_CHECKING:
@@ -47,9 +48,10 @@ RUNS = ROOT / ".cache" / "quantize"
 PREFERRED = ("cxr-pneumonia-1.0.0", RUNS / "cxr-pneumonia" / "1.0.0")
 SHORT = ("pneumoniamnist", RUNS / "pneumoniamnist" / "0.1.0")  # three minutes of training
 FP32_GRAPH = "model.fp32.onnx"
+KEPT = "kept.json"  # names of the nodes that our way keeps in floating point
 ENVIRONMENTS = {"onnxruntime": ".venv-bench", "modelopt": ".venv-modelopt", "nncf": ".venv-nncf"}
 RESAMPLES = 2000
-ROUNDS, RUNS_A_ROUND = 150, 5
+ROUNDS, RUNS_A_ROUND = 60, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +136,21 @@ def paired_bootstrap(
     """
     names = [name or f"image {index}" for index, name in enumerate(groups)]
     _, place = np.unique(np.asarray(names), return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(place))[:-1])
-    rng = np.random.default_rng(0)
-    losses = []
-    for _ in range(resamples):
-        drawn = rng.integers(0, len(members), len(members))
-        chosen = np.concatenate([members[index] for index in drawn])
-        seen = truth[chosen]
-        if seen.any() and not seen.all():
-            losses.append(auroc(seen, reference[chosen]) - auroc(seen, scores[chosen]))
-    low, high = np.percentile(losses, (2.5, 97.5))
+    count = int(place.max()) + 1
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), resamples)
+    weights = drawn[:, place].astype(np.float64)
+    positive, negative = weights[:, truth], weights[:, ~truth]
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    lost = _won(truth, reference) - _won(truth, scores)
+    sums = ((positive @ lost) * negative).sum(axis=1)
+    low, high = np.percentile(sums[pairs > 0] / pairs[pairs > 0], (2.5, 97.5))
     return Interval(auroc(truth, reference) - auroc(truth, scores), float(low), float(high))
+
+
+def _won(truth: Truth, scores: Scores) -> NDArray[np.float64]:
+    """Say of each positive (row) whether it scores above each negative (column); ties are 1/2."""
+    apart = scores[truth][:, np.newaxis] - scores[~truth]
+    return np.asarray((np.sign(apart) + 1) / 2, dtype=np.float64)
 
 
 def damage(
@@ -264,13 +269,16 @@ def gather(recipe_path: Path, fp32: Path, data: Path) -> Subject:
 
 
 def make_all(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str, Spent]]:
-    """Let each tool make its graphs in `folder`; return where they lie and what was spent."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Let each tool make its graphs in `folder`; return where they lie and what was spent.
+
+    What was made of the same network by the same settings is not made again.
+    """
+    stages = Stages(folder)
     np.save(folder / "inputs.npy", np.stack(subject.inputs))
-    folded = _folded(subject.fp32, folder / "folded.onnx")
-    keep = folder / "kept.json"
+    _folded(subject.fp32, folder / "folded.onnx")
     graphs: dict[str, Path] = {}
     spent: dict[str, Spent] = {}
+    key = (file_sha256(subject.fp32), file_sha256(folder / "inputs.npy"), subject.recipe.int8)
     for way in WAYS:
         graphs[way.key] = folder / f"{way.key}.onnx"
         if way.key == "waypost_trt":  # one run makes both
@@ -278,19 +286,27 @@ def make_all(subject: Subject, folder: Path) -> tuple[dict[str, Path], dict[str,
             spent[way.key] = spent["waypost_cpu"]
             continue
         print(f"{way.title} …", flush=True)
-        spent[way.key] = _make(way, subject, folded, keep, graphs[way.key])
+        note = f"{way.key}.json"
+
+        def make(way: Way = way, note: str = note) -> None:
+            used = _make(way, subject, folder)
+            (folder / note).write_text(json.dumps(asdict(used)), encoding="utf-8")
+
+        extra = (KEPT, "waypost_cpu.trt.onnx") if way.tool == "waypost" else ()
+        stages.run(way.key, (key, way), (f"{way.key}.onnx", note, *extra), make)
+        spent[way.key] = Spent(**json.loads((folder / note).read_text(encoding="utf-8")))
     return graphs, spent
 
 
-def _make(way: Way, subject: Subject, folded: Path, keep: Path, out: Path) -> Spent:
+def _make(way: Way, subject: Subject, folder: Path) -> Spent:
     python = ROOT / ENVIRONMENTS.get(way.tool, ENVIRONMENTS["onnxruntime"]) / "bin" / "python"
-    others = way.ours and way.tool != "waypost"
-    source = folded if others else subject.fp32
+    others, out = way.ours and way.tool != "waypost", folder / f"{way.key}.onnx"
+    source = folder / "folded.onnx" if others else subject.fp32
     command = [str(python), "bench/quantize_with.py", way.tool, str(source)]
-    command += [str(out.parent / "inputs.npy"), str(out), "--form", way.form]
+    command += [str(folder / "inputs.npy"), str(out), "--form", way.form]
     if way.ours:
         kept_convolutions = str(subject.recipe.int8.fp32_convolutions)
-        command += ["--keep", str(keep), "--fp32-convolutions", kept_convolutions]
+        command += ["--keep", str(folder / KEPT), "--fp32-convolutions", kept_convolutions]
     spent = spend(command, out.with_suffix(".log"))
     if others:
         from quantize.int8 import centre  # noqa: PLC0415 - needs torch
@@ -299,7 +315,7 @@ def _make(way: Way, subject: Subject, folded: Path, keep: Path, out: Path) -> Sp
     return spent
 
 
-def _folded(fp32: Path, target: Path) -> Path:
+def _folded(fp32: Path, target: Path) -> None:
     """Write the graph with its constants folded, as our own way quantizes it."""
     from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415
 
@@ -310,7 +326,6 @@ def _folded(fp32: Path, target: Path) -> Path:
     del model.opset_import[:]
     model.opset_import.extend(kept)
     onnx.save(model, target)
-    return target
 
 
 def compare(subject: Subject, graphs: dict[str, Path]) -> dict[str, Damage]:
@@ -383,7 +398,8 @@ def train_short(data: Path) -> Path:
     unpacked = ROOT / ".cache" / "data"
     command = [sys.executable, "-m", "quantize"]
     where = ["--data", str(data), "--out", str(unpacked)]
-    subprocess.run([*command, "unpack", "pneumoniamnist", *where], check=True, cwd=ROOT)
+    if not (unpacked / "pneumoniamnist" / "labels.csv").is_file():
+        subprocess.run([*command, "unpack", "pneumoniamnist", *where], check=True, cwd=ROOT)
     if not (SHORT[1] / FP32_GRAPH).is_file():
         recipe = ["quantize/recipes/pneumoniamnist.toml", "--data", str(unpacked)]
         out = ["--out", ".cache/pneumoniamnist", "--threads", "1"]

@@ -56,7 +56,7 @@ def page(result: dict[str, Any]) -> str:
             _refusals(rows, keys),
             _WORK,
             _table(
-                ("tool", "CPU s", "wall s", "peak MB", "versions"),
+                ("tool", "CPU s", "peak MB", "versions"),
                 [
                     (TITLES[key], *_spent(rows[key]["spent"]))
                     for key in keys
@@ -113,8 +113,8 @@ them. *TensorRT-RTX*: the size of the engine that it built without a GPU, or ref
 _WORK = """
 ## What the tools take
 
-The tool's whole process, imports included; one run of ours makes both graphs. Wall seconds depend
-on what else the machine does, CPU seconds hardly.
+CPU seconds and peak memory of the tool's whole process, imports included; one run of ours makes
+both graphs.
 """
 
 
@@ -169,7 +169,6 @@ def _spent(found: dict[str, Any]) -> tuple[str, ...]:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
         f"{found['cpu_s']:.1f}",
-        f"{found['wall_s']:.1f}",
         str(found["peak_mb"]),
         versions,
     )

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from quantize.decide import Platt
 from quantize.evaluate import Rules
+from quantize.metrics import auroc
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "bench"))
@@ -79,14 +80,22 @@ def test_damage_is_counted_against_the_reference():
 def test_the_bootstrap_draws_patients_not_films():
     truth, logits = scores(40)
     noisy = logits + np.random.default_rng(1).normal(0, 0.5, 40)
-    alone = quantizers.paired_bootstrap(truth, noisy, logits, [""] * 40, resamples=300)
+    alone = quantizers.paired_bootstrap(truth, noisy, logits, [""] * 40)
     # Eight copies of every film are no new evidence: the interval stays as wide.
     many = [np.tile(values, 8) for values in (truth, noisy, logits)]
-    copied = quantizers.paired_bootstrap(*many, [f"p{i % 40}" for i in range(320)], resamples=300)
-    as_if_new = quantizers.paired_bootstrap(*many, [""] * 320, resamples=300)
+    copied = quantizers.paired_bootstrap(*many, [f"p{i % 40}" for i in range(320)])
+    as_if_new = quantizers.paired_bootstrap(*many, [""] * 320)
     width = alone.high - alone.low
     assert copied.high - copied.low == pytest.approx(width, rel=0.25)
     assert as_if_new.high - as_if_new.low < 0.6 * width
+
+
+def test_the_bootstrap_counts_pairs_as_the_auroc_does():
+    truth, logits = scores(30)
+    tied = np.round(logits)
+    won = quantizers._won(truth, tied)
+    assert won.mean() == pytest.approx(auroc(truth, tied))
+    assert set(np.unique(won)) == {0, 0.5, 1}
 
 
 def test_every_graph_is_timed_in_turn(tmp_path: Path):
@@ -171,7 +180,7 @@ def test_the_page_holds_every_figure_in_whole_tables():
     assert "| FP32 | 3.60 | 1.50 | `opset` 1, `zero_point` 3 | 9.0 MB |" in text
     assert "| NNCF as it comes | 3.60 | 1.50 | `opset` 1, `zero_point` 3 | refused |" in text
     assert "- NNCF as it comes: Assertion failed: zero()\n" in text
-    assert "| NNCF as it comes | 10.0 | 20.0 | 500 | nncf 3.4.0 |" in text
+    assert "| NNCF as it comes | 10.0 | 500 | nncf 3.4.0 |" in text
     blocks = [block for block in text.split("\n\n") if block.startswith("|")]
     assert len(blocks) == 4
     for block in blocks:
