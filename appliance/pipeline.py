@@ -154,7 +154,7 @@ class Pipeline:
                 code="no_model",
             )
         manifest = outliner.manifest
-        places = outliner.predictor.predict(preprocess.prepare(grey, manifest.input)).cam[0]
+        places = outliner.predictor.predict(preprocess.prepare_coarse(grey, manifest.input)).cam[0]
         rows, columns = grey.shape
         frame = frame_or_doubt(places, rows, columns, manifest.outputs[0].code, rule.margin)
         return frame if isinstance(frame, Frame) else _WHOLE_IMAGE

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from appliance.domain import Frame
 from appliance.manifest import Exposure, InputSpec, Polarity, Resize
-from appliance.preprocess import prepare, squeeze, stretch
+from appliance.preprocess import prepare, prepare_coarse, squeeze, stretch
 
 SPEC = InputSpec(
     side_px=32,
@@ -106,6 +107,21 @@ def test_a_frame_is_clipped_to_the_image() -> None:
     whole = prepare(film, SPEC)
     assert (prepare(film, SPEC, Frame(-7, -3, 80, 90)) == whole).all()
     assert (prepare(film, SPEC, Frame(-7, -3, 20, 30)) == prepare(film[:30, :20], SPEC)).all()
+
+
+@pytest.mark.parametrize("shape", [(500, 431), (131, 700), (64, 64), (129, 128)])
+def test_a_coarse_input_is_nearly_the_same(shape: tuple[int, int]) -> None:
+    small = np.random.default_rng(6).integers(0, 256, (8, 8)).astype(np.uint8)
+    film = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    coarse, fine = prepare_coarse(film, PLAIN), prepare(film, PLAIN)
+    assert coarse.shape == fine.shape
+    assert np.abs(coarse - fine).mean() < 0.1  # of about 4 from black to white
+
+
+def test_a_small_image_is_not_made_coarser() -> None:
+    film = np.random.default_rng(7).integers(0, 256, (127, 900)).astype(np.uint8)
+    assert (prepare_coarse(film, SPEC) == prepare(film, SPEC)).all()
+    assert (prepare_coarse(np.dstack([film] * 3), SPEC) == prepare(film, SPEC)).all()
 
 
 @pytest.mark.parametrize("frame", [Frame(50, 0, 60, 10), Frame(-9, 0, -1, 10), Frame(9, 9, 9, 20)])
