@@ -11,7 +11,7 @@ import torch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quantize.network import Lite0
+    from torch import nn
 
 OPSET = 17  # the newest that TensorRT 8.5 (JetPack 5) takes
 INPUT_NAME = "image"
@@ -19,12 +19,12 @@ OUTPUT_NAMES = ("logits", "cam")
 HEAD_BIAS = "bias"  # of the network; the exporter keeps parameter names
 
 
-def export(network: Lite0, side_px: int, path: Path) -> None:
+def export(network: nn.Module, side_px: int, path: Path) -> None:
     """Write the network as ONNX, batch norms folded.
 
     The graph takes ``image`` float32 (1, 1, side, side) and gives ``logits`` (1, outputs) and
-    ``cam`` (1, outputs, side / 32, side / 32). The batch is fixed to one: a box reads one film at
-    a time, and fixed shapes let both engines plan their memory.
+    ``cam`` (1, outputs, h, h), where h is side / 32 for Lite0. The batch is fixed to one: a box
+    reads one film at a time, and fixed shapes let both engines plan their memory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     network = network.eval().to(memory_format=torch.contiguous_format)

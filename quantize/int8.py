@@ -28,9 +28,11 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from quantize.export import HEAD_BIAS, INPUT_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
+
+_OPERATORS = ("Conv", "Add", "Clip")
 
 
 class _Reader(CalibrationDataReader):
@@ -51,6 +53,7 @@ def quantize_both(
     *,
     fp32_convolutions: int,
     also: tuple[str, ...] = (),
+    leave_out: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Write the CPU and the TensorRT graph.
 
@@ -67,6 +70,8 @@ def quantize_both(
         So many convolutions from the input on stay in floating point.
     also
         Operators to quantize besides convolutions, sums and activations.
+    leave_out
+        Operators of these that stay in floating point.
 
     Returns
     -------
@@ -75,16 +80,17 @@ def quantize_both(
     """
     logging.getLogger().setLevel(logging.ERROR)  # the tool warns once for each node
     cpu, tensorrt = targets
+    operators = [name for name in (*_OPERATORS, *also) if name not in leave_out]
     with TemporaryDirectory() as scratch:
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
-        kept = _kept_in_float(onnx.load(prepared), fp32_convolutions)
+        kept = _kept_in_float(onnx.load(prepared), fp32_convolutions, operators)
         shared = {
             "quant_format": QuantFormat.QDQ,
             "per_channel": True,
             "weight_type": QuantType.QInt8,
             "calibrate_method": CalibrationMethod.MinMax,
-            "op_types_to_quantize": ["Conv", "Add", "Clip", *also],
+            "op_types_to_quantize": operators,
             "nodes_to_exclude": list(kept),
         }
         quantize_static(
@@ -109,20 +115,22 @@ def quantize_both(
         )
     for path in targets:
         _strip(path)
-        _centre(path, fp32, inputs)
+        centre(path, fp32, inputs)
     return kept
 
 
-def _kept_in_float(model: onnx.ModelProto, convolutions: int) -> tuple[str, ...]:
+def _kept_in_float(
+    model: onnx.ModelProto, convolutions: int, operators: Sequence[str]
+) -> tuple[str, ...]:
     """Name the first convolutions, their activations, and all from the classifier on."""
     nodes = list(model.graph.node)
     order = [index for index, node in enumerate(nodes) if node.op_type == "Conv"]
     first = nodes[: order[convolutions]]
     head = nodes[order[-1] :]
-    return tuple(node.name for node in (*first, *head) if node.op_type in ("Conv", "Add", "Clip"))
+    return tuple(node.name for node in (*first, *head) if node.op_type in operators)
 
 
-def _centre(path: Path, fp32: Path, inputs: list[NDArray[np.float32]]) -> None:
+def centre(path: Path, fp32: Path, inputs: list[NDArray[np.float32]]) -> None:
     """Move the head's bias so that the graph's mean logits are the FP32 graph's (bias correction).
 
     Rounding shifts all logits a little, and each graph its own way; one calibration and one

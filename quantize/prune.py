@@ -15,7 +15,7 @@ import os
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -109,7 +109,7 @@ def settle(network: Lite0, films: Films, spec: PruneSpec) -> Lite0:
 def _cut_in_rounds(teacher: Lite0, films: Films, spec: PruneSpec) -> Lite0:
     """Reach the ratio in equal parts, with a few steps of distillation after each."""
     network = copy.deepcopy(teacher)
-    pruner = _pruner(network, films.input.side_px, spec)
+    pruner = channel_pruner(network, films.input.side_px, spec)
     for cut in range(spec.rounds):
         _fill_gradients(network, films, spec, cut)
         pruner.step()
@@ -120,7 +120,8 @@ def _cut_in_rounds(teacher: Lite0, films: Films, spec: PruneSpec) -> Lite0:
     return network
 
 
-def _pruner(network: Lite0, side_px: int, spec: PruneSpec) -> object:
+def channel_pruner(network: Lite0, side_px: int, spec: PruneSpec) -> Any:
+    """Return what cuts `network` in place, at each ``step()``, by the gradients it then has."""
     import torch_pruning  # noqa: PLC0415 - only a recipe that prunes needs it
 
     with warnings.catch_warnings():

@@ -97,11 +97,11 @@ class Bench:
         )
 
     def _lungs(self, samples: list[Sample], films: list[NDArray[np.uint8]]) -> Lungs | None:
-        rule = self.recipe.input.frame
-        if rule is None:
+        model = self.recipe.train.outliner
+        if not model:
             return read_lungs(self.data, samples)
         by_sample = dict(zip(samples, films, strict=True))
-        lungs = outliner(rule.model)
+        lungs = outliner(model)
         return read_lungs(self.data, samples, lambda s: lungs.mask(by_sample[s], SIDE_PX))
 
 

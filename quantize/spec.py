@@ -70,6 +70,12 @@ class TrainSpec:
         Of the loss on a map that is not the mirrored film's map mirrored; 0 for none.
     plant
         Chance that a film without the disease gets an opacity drawn by code, and with it the label.
+    unfreeze
+        Step from which the deeper half of the blocks learns too, and step from which all do; before
+        the first only the classifier does.
+    outliner
+        Model whose outlines stand in for drawn lung masks where a film has none; empty for the mean
+        of the drawn ones.
     """
 
     seed: int
@@ -87,6 +93,8 @@ class TrainSpec:
     stray_weight: float = 0.0
     mirror_weight: float = 0.0
     plant: float = 0.0
+    outliner: str = ""
+    unfreeze: tuple[int, int] = (0, 0)
 
     @property
     def needs_lungs(self) -> bool:

@@ -14,7 +14,7 @@ import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -158,20 +158,27 @@ def train(
     folder: Path,
     report: Callable[[int, dict[str, float]], None],
 ) -> Lite0:
-    """Train `network` and return its averaged weights; resumes from `folder`'s checkpoint.
+    """Train `network`; resumes from `folder`'s checkpoint.
 
     Parameters
     ----------
     sets
         Training and validation images.
     folder
-        Where ``checkpoint.pt`` and ``history.jsonl`` are kept.
+        Where ``checkpoint.pt``, ``best.pt`` and ``history.jsonl`` are kept.
     report
         Called after each step with the step and what was measured.
+
+    Returns
+    -------
+    Lite0
+        The averaged weights of the checkpoint with the best mean AUROC over the sites' validation
+        splits: early stopping that does not let the largest site decide.
     """
     training, validation = sets
     state = _State(network, spec)
     state.resume(folder / "checkpoint.pt")
+    best = _Best(folder / "best.pt")
     started = time.monotonic()
     while state.step < spec.steps:
         torch.manual_seed(spec.seed * 1_000_003 + state.step)
@@ -180,10 +187,32 @@ def train(
         measured = {"loss": loss, "seconds": time.monotonic() - started}
         if state.step % spec.checkpoint_steps == 0 or state.step == spec.steps:
             state.save(folder / "checkpoint.pt")
-            measured |= _validate(state.average.network, validation, input_spec)
+            found = _validate(state.average.network, validation, input_spec)
+            best.keep(state.average.network, found)
+            measured |= found
             _append(folder / "history.jsonl", {"step": state.step, **measured})
         report(state.step, measured)
-    return state.average.network
+    return best.take(state.average.network)
+
+
+class _Best:
+    """The averaged weights of the checkpoint that was best on validation, every site alike."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def keep(self, network: Lite0, found: dict[str, float]) -> None:
+        mean = float(np.mean(list(found.values())))
+        if not self._path.is_file() or mean >= self._read()["mean"]:
+            torch.save({"mean": mean, "network": network.state_dict()}, self._path)
+
+    def take(self, network: Lite0) -> Lite0:
+        network.load_state_dict(self._read()["network"])
+        return network
+
+    def _read(self) -> dict[str, Any]:
+        kept: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
+        return kept
 
 
 def loss_of(network: Lite0, batch: Batch, truth: torch.Tensor, spec: TrainSpec) -> torch.Tensor:
@@ -258,6 +287,7 @@ class _State:
 
     def advance(self, batch: Batch) -> float:
         self.network.train()
+        thaw(self.network, self.step, self.spec.unfreeze)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * one_cycle(self.step / self.spec.steps)
         loss = loss_of(self.network, batch, batch.truth[:, None], self.spec)
@@ -268,6 +298,20 @@ class _State:
         self.average.update(self.network, self.step)
         self.step += 1
         return float(loss.detach())
+
+
+def thaw(network: Lite0, step: int, unfreeze: tuple[int, int]) -> None:
+    """Let only the classifier learn at first, then the deeper half too, then everything.
+
+    New weights in the classifier give wild gradients; the published ones need not follow them.
+    """
+    deeper, all_of_it = unfreeze
+    half = len(network.blocks) // 2
+    deep = [network.blocks[half:], network.head, network.head_norm]
+    shallow = [network.stem, network.stem_norm, network.blocks[:half]]
+    for parts, start in ((deep, deeper), (shallow, all_of_it)):
+        for part in parts:
+            part.requires_grad_(step >= start)
 
 
 def one_cycle(progress: float, warm_up: float = 0.1) -> float:
