@@ -102,13 +102,20 @@ def unpack(name: str, data: Path, out: Path) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The FP32 graph of the run; without it the damage of eight bits is not judged.",
 )
+@click.option(
+    "--uncut",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The FP32 graph before channels were cut; the loss is then counted from there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def gates(package: Path, data: Path, reference: Path | None, *, as_json: bool) -> None:
+def gates(
+    package: Path, data: Path, reference: Path | None, uncut: Path | None, *, as_json: bool
+) -> None:
     """Hold a finished PACKAGE against the gates; exit status 1 if any refuses."""
     from quantize.judge import judge_package  # noqa: PLC0415
 
     with _spoken_errors():
-        verdicts = judge_package(load_manifest(package), data, reference)
+        verdicts = judge_package(load_manifest(package), data, reference, uncut)
     if as_json:
         click.echo(json.dumps([asdict(verdict) for verdict in verdicts], indent=1))
     else:

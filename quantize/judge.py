@@ -7,7 +7,7 @@ by site. `quantize.gates` decides.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -111,13 +111,17 @@ def judge(subject: Subject, found: Sequence[Shortcut]) -> list[Gate]:
     ]
 
 
-def judge_package(manifest: ModelManifest, data: Path, reference: Path | None) -> list[Gate]:
+def judge_package(
+    manifest: ModelManifest, data: Path, reference: Path | None, uncut: Path | None = None
+) -> list[Gate]:
     """Hold a finished package against the gates (torch is not needed, nor compared with).
 
     Parameters
     ----------
     reference
         The FP32 graph of the run; without it the gates on the damage of eight bits are left out.
+    uncut
+        The FP32 graph before channels were cut: the loss is then counted from there.
     """
     trained = tuple(entry.name for entry in manifest.data if entry.use != "measured only")
     outputs = [
@@ -125,7 +129,7 @@ def judge_package(manifest: ModelManifest, data: Path, reference: Path | None) -
         for samples in splits_of(manifest, data, trained)
     ]
     subject = Subject(
-        graphs=graphs_of(manifest, reference),
+        graphs=replace(graphs_of(manifest, reference), uncut=uncut),
         input=manifest.input,
         rules=rules_of(manifest),
         data=data,
@@ -137,25 +141,34 @@ def judge_package(manifest: ModelManifest, data: Path, reference: Path | None) -
     return [*judge_data(found), *judge(subject, found)]
 
 
+def judge_eight_bits(said: SplitOutputs, rules: Rules) -> list[Gate]:
+    """Judge what eight bits did to decisions and probabilities, and what the engine does."""
+    verdicts = []
+    probabilities = rules.platt(said.cpu.logits)
+    decided = probabilities >= rules.threshold
+    if said.fp32 is not None:
+        in_float = rules.platt(said.fp32.logits)
+        turned = decided != (in_float >= rules.threshold)
+        verdicts += [
+            gates.flips(int(turned.sum()), turned.size),
+            gates.probability_change(float(np.abs(probabilities - in_float).mean())),
+        ]
+    if said.tensorrt is not None:
+        turned = decided != (rules.platt(said.tensorrt.logits) >= rules.threshold)
+        verdicts.append(gates.tensorrt_flips(int(turned.sum()), turned.size))
+    return verdicts
+
+
 def _damage(subject: Subject, test: SplitOutputs) -> list[Gate]:
-    rules, cpu, verdicts = subject.rules, test.cpu.logits, []
-    decided = rules.platt(cpu) >= rules.threshold
+    verdicts = []
     if test.fp32 is not None:
         uncut = subject.graphs.uncut
         reference = test.fp32.logits
         if uncut is not None:
             reference = graph_logits(uncut, subject.images(test.samples), subject.input)
-        loss = _auroc_loss(test.samples, cpu, reference)
-        change = np.abs(rules.platt(cpu) - rules.platt(test.fp32.logits))
-        turned = decided != (rules.platt(test.fp32.logits) >= rules.threshold)
-        verdicts += [
-            gates.auroc_loss(loss, pruned=uncut is not None),
-            gates.flips(int(turned.sum()), turned.size),
-            gates.probability_change(float(change.mean())),
-        ]
-    if test.tensorrt is not None:
-        turned = decided != (rules.platt(test.tensorrt.logits) >= rules.threshold)
-        verdicts.append(gates.tensorrt_flips(int(turned.sum()), turned.size))
+        loss = _auroc_loss(test.samples, test.cpu.logits, reference)
+        verdicts.append(gates.auroc_loss(loss, pruned=uncut is not None))
+    verdicts += judge_eight_bits(test, subject.rules)
     if subject.graphs.tensorrt is not None:
         verdicts.append(gates.tensorrt_contract(check_graph(subject.graphs.tensorrt)))
     return verdicts

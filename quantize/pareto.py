@@ -88,7 +88,7 @@ def _point(
     recipe: Recipe,
     prune: PruneSpec | None,
     base: straight_way.Bench,
-    trained: str,
+    trained: straight_way.Weights,
     report: Report,
 ) -> Point:
     ratio = prune.ratio if prune else 0.0

@@ -15,7 +15,7 @@ import os
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -149,11 +149,25 @@ def _fill_gradients(network: Lite0, films: Films, spec: PruneSpec, cut: int) -> 
         nn.functional.binary_cross_entropy_with_logits(logits, batch.truth[:, None]).backward()
 
 
+class Lesson(Protocol):
+    """What a pupil must know of a table of the recipe."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak of the one-cycle schedule."""
+        ...
+
+    @property
+    def teacher_weight(self) -> float:
+        """Share of the target that the teacher gives."""
+        ...
+
+
 class Pupil:
-    """A cut network that learns from the uncut one, and all that a checkpoint holds."""
+    """A network that learns from what it was made of, and all that a checkpoint holds."""
 
     def __init__(
-        self, network: Lite0, teacher: Lite0, films: Films, spec: PruneSpec, steps: int
+        self, network: Lite0, teacher: Lite0, films: Films, spec: Lesson, steps: int
     ) -> None:
         self.step = 0
         self.network = network.to(memory_format=torch.channels_last)

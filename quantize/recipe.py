@@ -1,6 +1,7 @@
 """The straight way from labelled images to a model package; this module is its table of contents.
 
-data (leaks, shortcuts) -> train -> prune -> export -> int8 -> decide (calibration, operating point,
+data (leaks, shortcuts) -> train -> prune -> export -> int8 (-> aware -> export -> int8, where
+eight bits cost too much) -> decide (calibration, operating point,
 abstention) -> evaluate -> gates -> package. Each stage leaves files in the run's folder and is not
 done twice (`quantize.stages`); training also resumes from its last checkpoint.
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from appliance.preprocess import prepare
+from quantize.aware import fine_tune
 from quantize.data import DataError, Sample, labels, read_grey, read_site, split_sha256
 from quantize.decide import abstention_band, fit_platt, threshold_for
 from quantize.evaluate import Graphs, Rules, SplitOutputs, graph_logits, measure, split_outputs
@@ -22,7 +24,7 @@ from quantize.export import export
 from quantize.films import frame_of, outliner, read_shown
 from quantize.gates import Gate, require
 from quantize.int8 import quantize_both
-from quantize.judge import Subject, judge, judge_data
+from quantize.judge import Subject, judge, judge_data, judge_eight_bits
 from quantize.leaks import check_leaks
 from quantize.lungs import SIDE_PX, read_lungs
 from quantize.network import Lite0, load_published, published_weights_path
@@ -52,7 +54,15 @@ CPU_GRAPH = "model.cpu.onnx"
 TENSORRT_GRAPH = "model.trt.onnx"
 WEIGHTS = "weights.pt"
 PRUNED_WEIGHTS = "pruned.pt"
+AWARE_WEIGHTS = "aware.pt"
 RANGE_SEED = 7  # of the draw of the images for the range calibration
+
+
+class Weights(NamedTuple):
+    """What a stage made of the network: a file in the run's folder, and the stage's hash."""
+
+    file: str
+    hashed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +144,14 @@ def run(
     found = data_stage(bench)
     trained = train_stage(bench, report)
     pruned = prune_stage(bench, trained, report)
-    exported = export_stage(bench, pruned)
-    kept_in_float = int8_stage(bench, exported)
+    shipped = pruned
+    kept_in_float = int8_stage(bench, export_stage(bench, shipped))
+    if recipe.aware is not None and damaged(bench):
+        shipped = aware_stage(bench, pruned, report)
+        kept_in_float = int8_stage(bench, export_stage(bench, shipped))
     rules = decide_stage(bench)
     outputs, results = evaluate_stage(bench, rules)
-    verdicts = gates_stage(bench, rules, outputs, found)
+    verdicts = gates_stage(bench, shipped, rules, outputs, found)
     return package_stage(bench, Findings(rules, results, verdicts, outputs, kept_in_float), out)
 
 
@@ -174,7 +187,7 @@ def data_stage(bench: Bench) -> list[Shortcut]:
     return shortcuts_found
 
 
-def train_stage(bench: Bench, report: Report) -> str:
+def train_stage(bench: Bench, report: Report) -> Weights:
     """Train from the published weights; leaves the averaged weights."""
     recipe, folder = bench.recipe, bench.stages.folder
     training, validation = bench.split("train"), bench.split("val")
@@ -193,7 +206,7 @@ def train_stage(bench: Bench, report: Report) -> str:
         average = train(network, sets, recipe.train, recipe.input, checkpoints, report)
         torch.save(average.state_dict(), folder / WEIGHTS)
 
-    return bench.stages.run("train", key, (WEIGHTS,), make)
+    return Weights(WEIGHTS, bench.stages.run("train", key, (WEIGHTS,), make))
 
 
 def _load_start(network: Lite0, folder: Path, version: str) -> None:
@@ -207,13 +220,13 @@ def _load_start(network: Lite0, folder: Path, version: str) -> None:
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
 
 
-def prune_stage(bench: Bench, trained: str, report: Report) -> str:
+def prune_stage(bench: Bench, trained: Weights, report: Report) -> Weights:
     """Cut channels and distil; nothing is done where the recipe has no ``[prune]``."""
     recipe, folder = bench.recipe, bench.stages.folder
     if recipe.prune is None:
         return trained
     training = bench.split("train")
-    key = (trained, recipe.prune, recipe.input)
+    key = (trained.hashed, recipe.prune, recipe.input)
 
     def after(step: int, measured: dict[str, float]) -> None:
         report(recipe.train.steps + step, measured)
@@ -224,21 +237,46 @@ def prune_stage(bench: Bench, trained: str, report: Report) -> str:
         thin = prune(load_network(folder / WEIGHTS), films, recipe.prune, checkpoints, after)
         torch.save(thin.state_dict(), folder / PRUNED_WEIGHTS)
 
-    return bench.stages.run("prune", key, (PRUNED_WEIGHTS,), make)
+    return Weights(PRUNED_WEIGHTS, bench.stages.run("prune", key, (PRUNED_WEIGHTS,), make))
 
 
-def export_stage(bench: Bench, weights: str) -> str:
+def damaged(bench: Bench) -> bool:
+    """Whether eight bits cost more on the validation films than the gates allow on others."""
+    samples, rules = bench.split("val"), decide_stage(bench)
+    said = split_outputs(samples, bench.images(samples), bench.recipe.input, bench.graphs)
+    return not all(verdict.passed for verdict in judge_eight_bits(said, rules))
+
+
+def aware_stage(bench: Bench, begun: Weights, report: Report) -> Weights:
+    """Fine-tune the network under rounding; its weights stand beside those it began from."""
+    recipe, folder = bench.recipe, bench.stages.folder
+    aware, kept = recipe.aware, recipe.int8.fp32_convolutions
+    if aware is None:
+        return begun
+    key = (begun.hashed, aware, recipe.input, kept)
+
+    def make() -> None:
+        films = Films(bench.labelled(bench.split("train")), recipe.train, recipe.input)
+        checkpoints = folder / f"aware-{digest(key)[:12]}"
+        network = load_network(folder / begun.file)
+        tuned = fine_tune(network, films, aware, kept, checkpoints, report)
+        torch.save(tuned.state_dict(), folder / AWARE_WEIGHTS)
+
+    return Weights(AWARE_WEIGHTS, bench.stages.run("aware", key, (AWARE_WEIGHTS,), make))
+
+
+def export_stage(bench: Bench, weights: Weights) -> str:
     """Write the FP32 graph; where the recipe prunes, that of the uncut network beside it."""
     recipe, folder = bench.recipe, bench.stages.folder
-    graphs = {FP32_GRAPH: WEIGHTS}
+    graphs = {FP32_GRAPH: weights.file}
     if recipe.prune is not None:
-        graphs = {FP32_GRAPH: PRUNED_WEIGHTS, UNCUT_GRAPH: WEIGHTS}
+        graphs[UNCUT_GRAPH] = WEIGHTS
 
     def make() -> None:
         for graph, source in graphs.items():
             export(load_network(folder / source), recipe.input.side_px, folder / graph)
 
-    return bench.stages.run("export", (weights, recipe.input), tuple(graphs), make)
+    return bench.stages.run("export", (weights.hashed, recipe.input), tuple(graphs), make)
 
 
 def int8_stage(bench: Bench, exported: str) -> tuple[str, ...]:
@@ -297,7 +335,11 @@ def evaluate_stage(bench: Bench, rules: Rules) -> tuple[list[SplitOutputs], tupl
 
 
 def gates_stage(
-    bench: Bench, rules: Rules, outputs: list[SplitOutputs], found: list[Shortcut]
+    bench: Bench,
+    shipped: Weights,
+    rules: Rules,
+    outputs: list[SplitOutputs],
+    found: list[Shortcut],
 ) -> tuple[Gate, ...]:
     """Hold the model against the gates; what they say is kept in ``gates.json``.
 
@@ -307,7 +349,7 @@ def gates_stage(
         If any gate refuses (a smoke run goes on, and its package says that it is one).
     """
     recipe, folder = bench.recipe, bench.stages.folder
-    network = load_network(folder / (PRUNED_WEIGHTS if recipe.prune else WEIGHTS))
+    network = load_network(folder / shipped.file)
     golden = list(golden_phantoms(recipe.input.side_px))
     subject = Subject(
         graphs=bench.graphs,

@@ -42,6 +42,7 @@ def in_miniature(recipe: Recipe) -> Recipe:
         train=train,
         prune=prune,
         int8=replace(recipe.int8, range_images=4),
+        aware=None if recipe.aware is None else replace(recipe.aware, steps=1),
     )
 
 

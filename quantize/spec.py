@@ -147,6 +147,23 @@ class PruneSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AwareSpec:
+    """The optional ``[aware]`` table: fine-tuning under rounding, where eight bits cost too much.
+
+    Parameters
+    ----------
+    steps, learning_rate
+        Of the fine-tuning.
+    teacher_weight
+        Share of the target that the network before it gives; the labels give the rest.
+    """
+
+    steps: int
+    learning_rate: float
+    teacher_weight: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
 class Int8Spec:
     """How the graph becomes eight bits.
 
@@ -189,6 +206,7 @@ class Recipe:
     intended_use: IntendedUse
     path: Path
     research: bool = False
+    aware: AwareSpec | None = None
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -237,6 +255,7 @@ def _recipe(table: dict[str, Any], path: Path) -> Recipe:
         ),
         path=path,
         research=research,
+        aware=AwareSpec(**table["aware"]) if "aware" in table else None,
     )
 
 
