@@ -83,6 +83,27 @@ def run(
 
 
 @main.command()
+@click.argument("recipe", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), help="Folder of the run.")
+def package(recipe: Path, data: Path, out: Path, work: Path | None) -> None:
+    """Judge and package what a finished run of RECIPE left, without training it again."""
+    from quantize import recipe as straight_way  # noqa: PLC0415 - see `run`
+    from quantize.stages import Stages  # noqa: PLC0415
+
+    with _spoken_errors():
+        spec = read_recipe(recipe)
+        folder = work if work is not None else CACHE / spec.id / spec.version
+        made = Stages(folder) if (folder / "stages.json").is_file() else None
+        if made is None or not made.finished("prune" if spec.prune else "train"):
+            raise DataError(f"{folder} holds no finished training: run the recipe first.")
+        with _reporting(spec.steps) as report:
+            manifest = straight_way.run(spec, data, out, folder, report)
+    _console().print(_table(manifest, manifest.results))
+
+
+@main.command()
 @click.argument("name")
 @_DATA
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)

@@ -62,6 +62,9 @@ class SiteSpec:
     patients_unknown
         The table names no patients, so nobody can say that none is in two splits. Only research
         may use such a site.
+    least_age
+        Years; rows of younger people, and of people of no known age, are left out of every split
+        where it is above 0.
     """
 
     name: str
@@ -69,6 +72,7 @@ class SiteSpec:
     negative: tuple[str, ...]
     measure_only: bool = False
     patients_unknown: bool = False
+    least_age: float = 0.0
 
 
 def read_site(root: Path, spec: SiteSpec) -> list[Sample]:
@@ -97,7 +101,13 @@ def _is_used(spec: SiteSpec, row: dict[str, str]) -> bool:
     if row["split"] not in SPLITS:
         raise DataError(f"{spec.name}/labels.csv: unknown split {row['split']!r}.")
     flagged = bool(row.get("qc_flag")) and row["split"] != "test"
-    return row["label"] in (*spec.positive, *spec.negative) and not flagged
+    labelled = row["label"] in (*spec.positive, *spec.negative)
+    return labelled and not flagged and _is_old_enough(spec, row)
+
+
+def _is_old_enough(spec: SiteSpec, row: dict[str, str]) -> bool:
+    age = _age(row.get("age", ""))
+    return spec.least_age <= 0 or (age is not None and age >= spec.least_age)
 
 
 def _sample(spec: SiteSpec, row: dict[str, str]) -> Sample:

@@ -290,5 +290,6 @@ def _site(table: dict[str, Any]) -> Site:
         negative=tuple(table["negative"]),
         measure_only=table["measure_only"],
         patients_unknown=table.get("patients_unknown", False),
+        least_age=table.get("least_age", 0.0),
     )
     return Site(spec, table["title"], table["licence"], table["source"])

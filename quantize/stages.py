@@ -40,6 +40,11 @@ class Stages:
             self._path.write_text(json.dumps(self._done, indent=1))
         return digest(kept["files"])
 
+    def finished(self, name: str) -> bool:
+        """Whether a stage was done once and its files are as it left them."""
+        kept = self._done.get(name)
+        return kept is not None and kept["files"] == self._hashes(tuple(kept["files"]))
+
     def _hashes(self, files: tuple[str, ...]) -> dict[str, str]:
         return {f: file_sha256(self.folder / f) for f in files if (self.folder / f).is_file()}
 

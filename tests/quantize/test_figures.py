@@ -164,6 +164,23 @@ def test_a_leaking_table_is_refused(data: Path, change: dict[str, str], sentence
         read_site(data, SPEC)
 
 
+def test_the_young_and_the_ageless_may_be_left_out(data: Path) -> None:
+    table = data / "site_a" / "labels.csv"
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    ages = ["14", "15", "", "80"] * len(rows)
+    for row, age in zip(rows, ages, strict=False):
+        row["age"] = age
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    spec = SiteSpec("site_a", ("spot",), ("none",), least_age=15.0)
+    ages_kept = [s.age for s in read_site(data, spec)]
+    assert set(ages_kept) == {15.0, 80.0}
+    assert len(read_site(data, SPEC)) == len(rows)
+
+
 def test_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is missing"):
         read_site(tmp_path, SPEC)

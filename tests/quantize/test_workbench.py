@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="needs the workbench environment (torch)")
 pytest.importorskip("onnx", reason="needs the workbench environment (onnx)")
@@ -15,8 +16,10 @@ pytest.importorskip("onnx", reason="needs the workbench environment (onnx)")
 from appliance.inference.predict import check_golden, load_predictor  # noqa: E402
 from appliance.manifest import load_manifest  # noqa: E402
 from quantize import recipe as straight_way  # noqa: E402
+from quantize.__main__ import main  # noqa: E402
 from quantize.augment import Augmenter  # noqa: E402
 from quantize.data import Sample  # noqa: E402
+from quantize.gates import GateError  # noqa: E402
 from quantize.network import Lite0, load_published, published_weights_path  # noqa: E402
 from quantize.spec import RecipeError, read_recipe  # noqa: E402
 from quantize.train import draw, one_cycle  # noqa: E402
@@ -62,6 +65,30 @@ def test_the_straight_way_makes_a_package_that_the_device_takes(
     assert not steps
     assert again.sha256 == manifest.sha256
     assert json.loads((work / "stages.json").read_text()) == stages
+
+
+@pytest.mark.slow
+def test_a_network_that_learnt_nothing_is_refused_and_not_packaged(
+    data: Path, recipe_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    out, work = tmp_path / "toy" / "0.0.1", tmp_path / "work"
+    arguments = ["package", str(recipe_path), "--data", str(data), "--out", str(out)]
+    arguments += ["--work", str(work)]
+    early = CliRunner().invoke(main, arguments)
+    assert early.exit_code == 1
+    assert "run the recipe first" in early.output
+    # the drawn classes can be told by brightness, as they are meant to: only the network is judged
+    monkeypatch.setattr(straight_way, "judge_data", lambda _: [])
+    with pytest.raises(GateError, match="gates refuse this model"):
+        straight_way.run(read_recipe(recipe_path), data, out, work, silent)
+    assert not out.exists()
+    verdicts = json.loads((work / "gates.json").read_text())
+    assert not all(verdict["passed"] for verdict in verdicts)
+    late = CliRunner().invoke(main, arguments)
+    assert late.exit_code == 1
+    assert "gates refuse this model" in late.output
+    assert not out.exists()
 
 
 def test_a_cut_training_goes_on_where_it_was(data: Path, recipe_path: Path, tmp_path: Path) -> None:
