@@ -118,7 +118,7 @@ def planted_lesions(hits: int, n: int, chance: float) -> Gate:
 
 
 def calibration(error: float, chance: float) -> Gate:
-    """Gate the expected calibration error on the split that the calibration was fitted on.
+    """Gate the expected calibration error on the films that were not trained on.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def calibration(error: float, chance: float) -> Gate:
         What a perfectly calibrated model stays below in 95 of 100 such splits. It widens nothing;
         it tells the reader whether more films are needed before the figure means much.
     """
-    sentence = f"the expected calibration error on the validation films is {error:.3f}"
+    sentence = f"the expected calibration error on validation and test films is {error:.3f}"
     sentence += f", at most {CALIBRATION_ERROR:g} is allowed"
     if chance > CALIBRATION_ERROR:
         sentence += f" (on films so few chance alone makes up to {chance:.3f}: use more)"

@@ -1,8 +1,8 @@
 """Measures what the gates ask for, on the films of the sites that were trained on.
 
 Flips, changes, maps and scores are counted over the pooled test splits of these sites; the
-calibration error over their validation splits, which the calibration was fitted on; shortcuts site
-by site. `quantize.gates` decides.
+calibration error over their validation and test splits, since the validation films alone are too
+few for the error to mean much; shortcuts site by site. `quantize.gates` decides.
 """
 
 from __future__ import annotations
@@ -217,10 +217,11 @@ def _clear_films(subject: Subject, test: SplitOutputs) -> list[Sample]:
 
 
 def _calibration(subject: Subject) -> Gate:
-    validation = subject.pool("val")
-    truth = labels(validation.samples)
-    probabilities = subject.rules.platt(validation.cpu.logits)
-    weights = even_weights(truth, np.array([s.site for s in validation.samples]))
+    parts = [subject.pool(split) for split in ("val", "test")]
+    samples = [sample for part in parts for sample in part.samples]
+    truth = labels(samples)
+    probabilities = subject.rules.platt(np.concatenate([part.cpu.logits for part in parts]))
+    weights = even_weights(truth, np.array([s.site for s in samples]))
     error = calibration_error(truth, probabilities, weights)
     return gates.calibration(error, chance_calibration_error(probabilities, weights))
 
