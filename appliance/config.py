@@ -6,15 +6,13 @@ that runs reads configuration: the composition root hands out plain values.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import sys
-import types
-import typing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from appliance.errors import ConfigError
+from appliance.tables import TableError, Trouble, from_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,7 +20,6 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 FILE_NAME = "waypost.toml"
@@ -117,45 +114,30 @@ def parse_config(text: str, name: str = FILE_NAME) -> Config:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not valid TOML: {error}.") from error
-    config = Config(**_section(Config, table, name, ""))
+    try:
+        config = from_table(Config, table)
+    except TableError as error:
+        raise ConfigError(_sentence(error, name)) from None
     _check(config, name)
     return config
 
 
-def _section(kind: type, table: Mapping[str, Any], name: str, prefix: str) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(table) - set(hints))
-    if unknown:
-        known = ", ".join(sorted(hints))
-        raise ConfigError(f"{name}: unknown key {prefix}{unknown[0]}. Known here: {known}.")
-    required = {f.name for f in dataclasses.fields(kind) if _is_required(f)}
-    missing = sorted(required - set(table))
-    if missing:
-        raise ConfigError(f"{name}: {prefix}{missing[0]} is missing.")
-    return {key: _value(hints[key], value, name, prefix + key) for key, value in table.items()}
+def _sentence(error: TableError, name: str) -> str:
+    """Say what is wrong with a key, and how to write it."""
+    key, expected = _INDEX.sub("", error.path), error.expected
+    repeated = f"{name}: write {key} as [[{key}]], once for each."
+    if error.trouble is Trouble.NO_TABLE and _INDEX.search(error.key):
+        return repeated
+    known = ", ".join(expected) if isinstance(expected, list) else ""
+    return {
+        Trouble.UNKNOWN: f"{name}: unknown key {key}. Known here: {known}.",
+        Trouble.MISSING: f"{name}: {key} is missing.",
+        Trouble.NO_LIST: repeated,
+        Trouble.NO_TABLE: f"{name}: write {key} as a section, [{key}].",
+    }.get(error.trouble, f"{name}: {key} must be of type {expected}.")
 
 
-def _is_required(item: dataclasses.Field[Any]) -> bool:
-    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-
-
-def _value(hint: Any, value: Any, name: str, key: str) -> Any:
-    if isinstance(hint, types.GenericAlias):  # tuple[Target, ...]
-        if not isinstance(value, list):
-            raise ConfigError(f"{name}: write {key} as [[{key}]], once for each.")
-        item = hint.__args__[0]
-        return tuple(item(**_section(item, entry, name, f"{key}.")) for entry in value)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise ConfigError(f"{name}: write {key} as a section, [{key}].")
-        return hint(**_section(hint, value, name, f"{key}."))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise ConfigError(f"{name}: {key} must be of type {hint.__name__}.")
-    return value
-
-
+_INDEX = re.compile(r"\[\d+\]")
 _AE_TITLE = re.compile(r"^[^\\\x00-\x1f]{1,16}$")
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections.abc import Mapping  # noqa: TC003 - the hints are read at run time
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from appliance.errors import ManifestError
+from appliance.tables import TableError, Trouble, from_table
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -398,8 +397,10 @@ def load_manifest(directory: Path) -> ModelManifest:
         raise ManifestError(
             f"{path} is not valid TOML ({error}): install the model package again."
         ) from error
-    _check_keys(table, ModelManifest, str(path), without={"directory"})
-    manifest = _build(ModelManifest, table, str(path), directory=directory)
+    try:
+        manifest = from_table(ModelManifest, table, directory=directory)
+    except TableError as error:
+        raise ManifestError(_sentence(error, path)) from None
     _check_sense(manifest, path)
     _check_files(manifest)
     return manifest
@@ -470,78 +471,25 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-_T = TypeVar("_T")
-
-
-def _check_keys(
-    table: Mapping[str, Any], kind: type[Any], where: str, without: frozenset[str] | set[str]
-) -> None:
-    known = [f for f in fields(kind) if f.name not in without]
-    unknown = sorted(set(table) - {f.name for f in known})
-    if unknown:
-        raise ManifestError(
-            f"{where} has the unknown key {unknown[0]!r}: the package was made for another version "
+def _sentence(error: TableError, path: Path) -> str:
+    """Say what is wrong with a key, and what to do."""
+    where = f"{path}: {error.place}" if error.place else str(path)
+    if error.trouble is Trouble.UNKNOWN:
+        return (
+            f"{where} has the unknown key {error.key!r}: the package was made for another version "
             "of the appliance, or was edited by hand."
         )
-    missing = [f.name for f in known if f.default is MISSING and f.name not in table]
-    if missing:
-        raise ManifestError(f"{where} lacks the key {missing[0]!r}: install the package again.")
+    if error.trouble is Trouble.MISSING:
+        return f"{where} lacks the key {error.key!r}: install the package again."
+    what = {
+        Trouble.NO_TABLE: "must be a table",
+        Trouble.NO_LIST: "must be a list",
+        Trouble.NO_TEXTS: "must be a table of texts",
+        Trouble.COUNT: f"must have {error.expected} entries",
+        Trouble.WORD: f"is {error.value!r}, this appliance knows {_quoted(error.expected)}",
+    }.get(error.trouble, f"must be of type {error.expected}, not {type(error.value).__name__}")
+    return f"{path}: {error.path} {what}."
 
 
-def _build(kind: type[_T], table: Mapping[str, Any], where: str, **given: object) -> _T:
-    """Make a frozen dataclass of a TOML table, exactly by its type hints."""
-    hints = get_type_hints(kind)
-    values = {
-        name: _convert(hints[name], value, f"{where}: {name}") for name, value in table.items()
-    }
-    return kind(**values, **given)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):  # optional: TOML has no null, an absent key is None
-        return _convert(arguments[0], value, where)
-    if origin is tuple:
-        return _convert_list(arguments, value, where)
-    if is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, dict):
-            raise ManifestError(f"{where} must be a table.")
-        _check_keys(value, hint, where, without=frozenset())
-        return _build(hint, value, where)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return _convert_word(hint, value, where)
-    if origin is not None:  # the one mapping: file name to sha256
-        return _convert_mapping(value, where)
-    return _convert_scalar(hint, value, where)
-
-
-def _convert_list(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise ManifestError(f"{where} must be a list.")
-    if arguments[-1] is not Ellipsis and len(arguments) != len(value):
-        raise ManifestError(f"{where} must have {len(arguments)} entries.")
-    return tuple(
-        _convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(value)
-    )
-
-
-def _convert_word(hint: type[Enum], value: Any, where: str) -> Enum:
-    try:
-        return hint(value)
-    except ValueError:
-        words = ", ".join(repr(member.value) for member in hint)
-        raise ManifestError(f"{where} is {value!r}, this appliance knows {words}.") from None
-
-
-def _convert_mapping(value: Any, where: str) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise ManifestError(f"{where} must be a table of texts.")
-    return dict(value)
-
-
-def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ManifestError(f"{where} must be of type {hint.__name__}, not {type(value).__name__}.")
-    return value
+def _quoted(words: object) -> str:
+    return ", ".join(map(repr, words)) if isinstance(words, list) else repr(words)

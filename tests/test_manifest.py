@@ -105,8 +105,14 @@ def test_no_manifest(tmp_path: Path) -> None:
         (r'(?m)^output = "pneumonia"$', 'output = "gout"', "'gout', which it does not list"),
         (r"(?m)^age_years = .*$", "age_years = [1.0]", "must have 2 entries"),
         (r"(?m)^age_years = .*$", "age_years = 3.0", "must be a list"),
+        (r"(?m)^age_years = .*$", 'age_years = [1, "x"]', "intended_use.age_years[1] must be of"),
+        (
+            r"(?m)^\[\[operating_points\]\]$",
+            "\\g<0>\nx = 1",
+            "operating_points[0] has the unknown key",
+        ),
         (r"(?m)^exposure = .*$", "exposure = 3", "must be a table"),
-        (r"(?m)^exposure = .*$", "\\g<0>\nframe = 3", "input: frame must be a table"),
+        (r"(?m)^exposure = .*$", "\\g<0>\nframe = 3", "input.frame must be a table"),
         (r"(?m)^exposure = .*$", "\\g<0>\nframe = {margin = 0.1}", "lacks the key 'model'"),
         (
             r"(?m)^exposure = .*$",
