@@ -2,7 +2,7 @@
 
 ``python bench/quantize_with.py TOOL FP32 INPUTS OUT [--keep NAMES] [--form cpu|tensorrt]``. Without
 ``--keep`` the tool works as it comes, all its settings its own. The last line that it prints is
-JSON with the versions that did the work.
+JSON with the versions that did the work and the process's peak memory.
 """
 
 # ruff: noqa: PLC0415 - each function imports what its environment alone has
@@ -129,7 +129,18 @@ def main() -> None:
     job = parser.parse_args()
     work, packages = TOOLS[job.tool]
     work(job, np.load(job.inputs))
-    print(json.dumps({package: version(package) for package in packages}))
+    versions = {package: version(package) for package in packages}
+    print(json.dumps({"versions": versions, "peak_mb": _peak_mb()}))
+
+
+def _peak_mb() -> int:
+    """Return this process's peak resident memory, in MB (10^6 bytes).
+
+    From /proc: what `wait4` tells of a child counts its parent's memory before `exec` too.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return round(int(line.split()[1]) * 1024 / 1e6)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ WAYS = (
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a tool's process used: wall and CPU seconds, peak resident memory, versions."""
+    """What a tool's process used: wall and CPU seconds, and what it says of itself at its end."""
 
     wall_s: float
     cpu_s: float
@@ -231,8 +231,7 @@ def spend(command: Sequence[str], log: Path) -> Spent:
     return Spent(
         wall_s=time.perf_counter() - start,
         cpu_s=usage.ru_utime + usage.ru_stime,
-        peak_mb=round(usage.ru_maxrss * 1024 / 1e6),
-        versions=json.loads(lines[-1]),
+        **json.loads(lines[-1]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def page(result: dict[str, Any]) -> str:
     """Return the page in Markdown."""
     rows = result["rows"]
     keys = [key for key in TITLES if key in rows]
-    return "\n".join(
+    parts = "\n".join(
         [
             _head(result),
             _table(
@@ -56,7 +57,7 @@ def page(result: dict[str, Any]) -> str:
             _refusals(rows, keys),
             _WORK,
             _table(
-                ("tool", "CPU s", "peak MB", "versions"),
+                ("tool", "CPU s", "versions"),
                 [
                     (TITLES[key], *_spent(rows[key]["spent"]))
                     for key in keys
@@ -72,14 +73,15 @@ def page(result: dict[str, Any]) -> str:
             ),
         ]
     )
+    return re.sub(r"\n{3,}", "\n\n", parts).rstrip() + "\n"
 
 
 def _head(result: dict[str, Any]) -> str:
     found = result["machine"]
     return f"""# Three quantizers on one network
 
-Written by `make bench-quantizers` from what it measured; nothing here is typed by hand. What
-follows from it is decided in [ADR 7](adr/0007-onnx-runtime-quantizes.md).
+Written by `bench/quantizers_report.py` from what `bench/quantizers.py` measured; nothing here is
+typed by hand. What follows from it is decided in [ADR 7](adr/0007-onnx-runtime-quantizes.md).
 
 One FP32 graph (`{result["network"]}`, {result["side_px"]} px), the same {result["range_images"]}
 training images for the ranges, the same {result["n"]} test images, {result["n_positive"]} of them
@@ -113,8 +115,7 @@ them. *TensorRT-RTX*: the size of the engine that it built without a GPU, or ref
 _WORK = """
 ## What the tools take
 
-CPU seconds and peak memory of the tool's whole process, imports included; one run of ours makes
-both graphs.
+CPU seconds of the tool's whole process, imports included; one run of ours makes both graphs.
 """
 
 
@@ -169,7 +170,6 @@ def _spent(found: dict[str, Any]) -> tuple[str, ...]:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
         f"{found['cpu_s']:.1f}",
-        str(found["peak_mb"]),
         versions,
     )
 
