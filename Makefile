@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+BACKBONES := .venv-backbones
 DATA ?= $(if $(WAYPOST_DATA),$(WAYPOST_DATA),../shared/data)
 PIP := -m pip --quiet --disable-pip-version-check
 NOT_HERE := not browser and not peers and not root and not gpu and not bench and not workbench
@@ -46,10 +47,18 @@ $(BENCH)/workbench.done: requirements/workbench.lock pyproject.toml | has-venv
 	@$(BENCH)/bin/python $(PIP) install --no-deps --editable .
 	@touch $@
 
-.PHONY: device dev workbench
+$(BACKBONES)/backbones.done: requirements/backbones.lock pyproject.toml | has-venv
+	@echo "Installing timm, torchvision and OpenVINO into $(BACKBONES) …"
+	@[ -x $(BACKBONES)/bin/python ] || $(PYTHON) -m venv $(BACKBONES)
+	@$(BACKBONES)/bin/python $(PIP) install -r requirements/backbones.lock
+	@$(BACKBONES)/bin/python $(PIP) install --no-deps --editable .
+	@touch $@
+
+.PHONY: device dev workbench backbones
 device: $(VENV)/device.done ## Make the device environment (no torch)
 dev: $(VENV)/dev.done ## Add the development tools to it
 workbench: $(BENCH)/workbench.done ## Make the workbench environment (torch)
+backbones: $(BACKBONES)/backbones.done ## Make the environment with all backbones (several GB: timm, OpenVINO)
 
 # --- run ------------------------------------------------------------------------------------
 
@@ -101,6 +110,10 @@ coverage: dev ## All device tests with branch coverage (at least 90 %)
 .PHONY: test-workbench
 test-workbench: workbench ## The workbench's own tests (torch)
 	@$(BENCH)/bin/python -m pytest -q -m workbench tests/quantize
+
+.PHONY: test-backbones
+test-backbones: backbones ## The tests of all backbones, timm's too
+	@$(BACKBONES)/bin/python -m pytest -q -m workbench tests/quantize/test_backbones.py
 
 RTX := 1.7.1.116
 .PHONY: test-tensorrt-rtx
@@ -163,6 +176,13 @@ bench-ingest: dev ## Durable C-STORE rate beside Orthanc's, in one run
 	@$(BIN)/python bench/ingest_rate.py
 bench-kills: dev ## 200 random kill -9 of receiver and worker under load; a full disk
 	@$(BIN)/python bench/kills.py
+
+.PHONY: bench-backbones bench-backbones-report
+bench-backbones: backbones ## Size, MACs, parity and speed of each backbone; OpenVINO on the same files
+	@$(BACKBONES)/bin/python bench/backbones.py
+	@$(MAKE) --no-print-directory bench-backbones-report
+bench-backbones-report: dev ## Write docs/backbones.md from what was measured
+	@$(BIN)/python bench/backbones_report.py
 
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Resolves the lock files: the device's with hashes, wheels only, for Python 3.10 to 3.13 on x86-64
-# and aarch64; the tools' and the workbench's on top of the same versions.
+# and aarch64; the tools', the workbench's and the backbones' on top of the same versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=${UV:-.venv/bin/uv}
@@ -14,5 +14,7 @@ sed -nE 's/^([A-Za-z0-9._-]+==[^\\]+[^ \\]) *\\?$/\1/p' requirements/device.lock
   --constraint "$pins" pyproject.toml -o requirements/dev.lock
 "$uv" pip compile "${common[@]}" --python-version 3.11 --extra samples --extra dev \
   --extra workbench --constraint "$pins" pyproject.toml -o requirements/workbench.lock
+"$uv" pip compile "${common[@]}" --python-version 3.11 --extra samples --extra dev \
+  --extra backbones --constraint "$pins" pyproject.toml -o requirements/backbones.lock
 # A CPU build of torch needs none of the CUDA libraries; a CUDA build brings its own.
-sed -i -E '/^(nvidia-|triton|cuda-)/d' requirements/workbench.lock
+sed -i -E '/^(nvidia-|triton|cuda-)/d' requirements/workbench.lock requirements/backbones.lock
