@@ -104,8 +104,8 @@ class Block(nn.Module):
         if self.has_expand:
             y = self.activation(self.expand_norm(self.expand(y)))
         y = self.activation(self.depthwise_norm(self.depthwise(y)))
-        y = self.project_norm(self.project(y))
-        return x + y if self.has_skip else y
+        projected: Tensor = self.project_norm(self.project(y))
+        return x + projected if self.has_skip else projected
 
 
 class Lite(nn.Module):
@@ -156,7 +156,8 @@ class Lite(nn.Module):
             x = block(x)
             if self.training and self.mix_statistics and place in self.mixed_after:
                 x = mixed_statistics(x, self.mix_statistics)
-        return self.activation(self.head_norm(self.head(x)))
+        seen: Tensor = self.activation(self.head_norm(self.head(x)))
+        return seen
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map (n, 1, s, s) to the logits (n, outputs) and their map (n, outputs, s/32, s/32).
