@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
+MODELOPT := .venv-modelopt
+NNCF := .venv-nncf
 BACKBONES := .venv-backbones
 DATA ?= $(if $(WAYPOST_DATA),$(WAYPOST_DATA),../shared/data)
 PIP := -m pip --quiet --disable-pip-version-check
@@ -116,12 +118,14 @@ test-backbones: backbones ## The tests of all backbones, timm's too
 	@$(BACKBONES)/bin/python -m pytest -q -m workbench tests/quantize/test_backbones.py
 
 RTX := 1.7.1.116
-.PHONY: test-tensorrt-rtx
-test-tensorrt-rtx: workbench ## Build the TensorRT graphs ahead with TensorRT-RTX, no GPU needed (x86-64, 95 MB)
+.PHONY: tensorrt-rtx test-tensorrt-rtx
+tensorrt-rtx: workbench
 	@$(BENCH)/bin/python -c 'import tensorrt_rtx' 2>/dev/null || [ "$$(uname -m)" != x86_64 ] \
 	  || $(BENCH)/bin/python $(PIP) install --no-deps tensorrt_rtx_cu13_libs==$(RTX) \
 	    tensorrt_rtx_cu13_bindings==$(RTX) tensorrt_rtx_cu13==$(RTX) \
 	  || echo "TensorRT-RTX cannot be installed here"
+
+test-tensorrt-rtx: tensorrt-rtx ## Build the TensorRT graphs ahead with TensorRT-RTX, no GPU needed (x86-64, 95 MB)
 	@$(BENCH)/bin/python -m pytest -q -m tensorrt_rtx tests/quantize/test_tensorrt_contract.py
 
 .PHONY: test-pythons
@@ -183,6 +187,34 @@ bench-backbones: backbones ## Size, MACs, parity and speed of each backbone; Ope
 	@$(MAKE) --no-print-directory bench-backbones-report
 bench-backbones-report: dev ## Write docs/backbones.md from what was measured
 	@$(BIN)/python bench/backbones_report.py
+
+# Each quantizer pins an onnx and an onnxruntime of its own, so each has an environment of its own.
+$(MODELOPT)/modelopt.done: requirements/modelopt.lock | has-venv
+	@echo "Installing NVIDIA's Model Optimizer into $(MODELOPT) (2 GB) …"
+	@[ -x $(MODELOPT)/bin/python ] || $(PYTHON) -m venv $(MODELOPT)
+	@$(MODELOPT)/bin/python $(PIP) install -r requirements/modelopt.lock
+	@touch $@
+
+$(NNCF)/nncf.done: requirements/nncf.lock | has-venv
+	@echo "Installing NNCF into $(NNCF) …"
+	@[ -x $(NNCF)/bin/python ] || $(PYTHON) -m venv $(NNCF)
+	@$(NNCF)/bin/python $(PIP) install -r requirements/nncf.lock
+	@touch $@
+
+.PHONY: bench-medmnist bench-transfer bench-tries
+bench-medmnist: workbench ## The recipe on PneumoniaMNIST, three seeds (an hour); writes docs/pneumoniamnist.md
+	@OMP_NUM_THREADS=1 PYTHONPATH=. $(BENCH)/bin/python bench/medmnist.py --data $(DATA)
+
+bench-transfer: workbench ## ImageNet's weights against none (20 minutes); writes docs/transfer.md
+	@OMP_NUM_THREADS=1 PYTHONPATH=. $(BENCH)/bin/python bench/transfer.py --data $(DATA)
+
+bench-tries: workbench ## Short trainings with a hospital left out (40 minutes)
+	@OMP_NUM_THREADS=1 PYTHONPATH=. $(BENCH)/bin/python bench/tries.py --data $(DATA)
+
+.PHONY: bench-quantizers
+bench-quantizers: tensorrt-rtx $(MODELOPT)/modelopt.done $(NNCF)/nncf.done ## Three quantizers on one network; writes docs/quantizers.md
+	@$(BENCH)/bin/python bench/quantizers.py --data $(DATA)
+	@$(BENCH)/bin/python bench/quantizers_report.py
 
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py

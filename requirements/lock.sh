@@ -16,5 +16,11 @@ sed -nE 's/^([A-Za-z0-9._-]+==[^\\]+[^ \\]) *\\?$/\1/p' requirements/device.lock
   --extra workbench --constraint "$pins" pyproject.toml -o requirements/workbench.lock
 "$uv" pip compile "${common[@]}" --python-version 3.11 --extra samples --extra dev \
   --extra backbones --constraint "$pins" pyproject.toml -o requirements/backbones.lock
+# Each quantizer of `make bench-quantizers` has an environment of its own.
+for tool in modelopt nncf; do
+  "$uv" pip compile "${common[@]}" --python-version 3.11 "requirements/$tool.in" \
+    -o "requirements/$tool.lock"
+done
+sed -i -E '/^(nvidia-(cu|nc|nv)|triton|cuda-)/d' requirements/modelopt.lock
 # A CPU build of torch needs none of the CUDA libraries; a CUDA build brings its own.
 sed -i -E '/^(nvidia-|triton|cuda-)/d' requirements/workbench.lock requirements/backbones.lock
