@@ -216,6 +216,12 @@ bench-quantizers: tensorrt-rtx $(MODELOPT)/modelopt.done $(NNCF)/nncf.done ## Th
 	@$(BENCH)/bin/python bench/quantizers.py --data $(DATA)
 	@$(BENCH)/bin/python bench/quantizers_report.py
 
+bench-drift bench-drift-report: dev
+bench-drift: ## How soon a changed detector is found, and false alarms (needs the data sets)
+	@$(BIN)/python bench/drift.py
+bench-drift-report: ## Write the measured part of docs/drift.md
+	@$(BIN)/python bench/drift_report.py
+
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py
 

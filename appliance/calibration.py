@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 from appliance.domain import Finding, OperatingPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from appliance.domain import Channel, ChosenPoint
     from appliance.manifest import Abstention, Calibration, ModelManifest
 
-__all__ = ["abstains", "findings", "must_abstain", "probabilities", "probability"]
+__all__ = [
+    "abstains",
+    "chosen_for",
+    "findings",
+    "must_abstain",
+    "probabilities",
+    "probability",
+]
 
 
 def probability(logit: float, calibration: Calibration) -> float:
@@ -63,13 +71,35 @@ def must_abstain(values: Mapping[str, float], manifest: ModelManifest) -> bool:
     return any(abstains(values[rule.output], rule) for rule in manifest.abstention)
 
 
-def findings(values: Mapping[str, float], manifest: ModelManifest) -> tuple[Finding, ...]:
+def chosen_for(
+    points: Sequence[ChosenPoint], manifest: ModelManifest, channel: Channel
+) -> dict[str, OperatingPoint]:
+    """Return the operating points that the site chose: output code to point.
+
+    A point counts only for the very model that it was chosen for (id, version and hash), and only
+    for its channel: a new version never inherits it.
+    """
+    wanted = (manifest.id, manifest.version, manifest.sha256, channel)
+    return {
+        point.output: OperatingPoint(name=point.name, threshold=point.threshold)
+        for point in points
+        if (point.model_id, point.model_version, point.model_sha256, point.channel) == wanted
+    }
+
+
+def findings(
+    values: Mapping[str, float],
+    manifest: ModelManifest,
+    chosen: Mapping[str, OperatingPoint] | None = None,
+) -> tuple[Finding, ...]:
     """Hold calibrated probabilities against the model's operating points.
 
     Parameters
     ----------
     values
         Output code to probability, 0 to 1.
+    chosen
+        Output code to the point that the site chose, which takes the place of the model's own.
 
     Returns
     -------
@@ -77,13 +107,17 @@ def findings(values: Mapping[str, float], manifest: ModelManifest) -> tuple[Find
         One for each operating point, in the manifest's order; positive from the threshold on.
     """
     labels = {output.code: output.label for output in manifest.outputs}
+    points = [
+        (rule.output, (chosen or {}).get(rule.output, OperatingPoint(rule.name, rule.threshold)))
+        for rule in manifest.operating_points
+    ]
     return tuple(
         Finding(
-            code=point.output,
-            label=labels[point.output],
-            probability=values[point.output],
-            operating_point=OperatingPoint(name=point.name, threshold=point.threshold),
-            positive=values[point.output] >= point.threshold,
+            code=code,
+            label=labels[code],
+            probability=values[code],
+            operating_point=point,
+            positive=values[code] >= point.threshold,
         )
-        for point in manifest.operating_points
+        for code, point in dict.fromkeys(points)
     )

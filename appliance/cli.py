@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import click
 
 from appliance import terminal
-from appliance.domain import AdmissionOutcome, ReadingState
+from appliance.domain import AdmissionOutcome, Channel, ReadingState, ReferenceKind
 from appliance.errors import WaypostError
 from appliance.wiring.settings import Options, data_folder, software_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
+    from appliance.calibrating import Question, Subject
     from appliance.domain import Reading
 
 _EXIT_REFUSED, _EXIT_FAILED = 3, 4
@@ -193,6 +195,155 @@ def models_verify(package: Path | None, data: Path | None) -> None:
     checks = verify_models(Options(data), package)
     terminal.console().print(terminal.check_table(checks))
     sys.exit(0 if checks and all(item.ok for item in checks) else 1)
+
+
+@main.group()
+def calibrate() -> None:
+    """Calibrate here: reference results, what they say, and a signed choice of threshold."""
+
+
+_BY = click.option("--by", required=True, metavar="NAME", help="Who does this.")
+_SHARE = click.FloatRange(0, 1, min_open=True, max_open=True)
+_ASKED = (
+    click.option("--model", metavar="ID", help="Where more than one model looks for a finding."),
+    click.option("--channel", type=click.Choice([str(c) for c in Channel]), default="digital"),
+    click.option(
+        "--kind",
+        "kinds",
+        multiple=True,
+        type=click.Choice([str(kind) for kind in ReferenceKind]),
+        help="Which reference tests count (more than one may be given); all when none is.",
+    ),
+    click.option("--sensitivity", type=_SHARE, default=0.90, help="What is wanted."),
+    click.option("--specificity", type=_SHARE, default=0.70, help="What is expected."),
+    click.option(
+        "--half-width",
+        type=click.FloatRange(0, 0.5, min_open=True),
+        default=0.10,
+        help="Both shall be known to within so much.",
+    ),
+    click.option("--prevalence", type=_SHARE, help="Share of positives among people to come."),
+)
+
+
+def _asked(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_ASKED):
+        command = option(command)
+    return command
+
+
+def _question(data: Path | None, asked: dict[str, Any]) -> tuple[Subject, Question]:
+    from appliance.calibrating import Question
+    from appliance.site_calibration import Needs
+    from appliance.wiring.site import subject_of
+
+    kinds = tuple(ReferenceKind(kind) for kind in asked["kinds"]) or tuple(ReferenceKind)
+    needs = Needs(asked["sensitivity"], asked["specificity"], asked["half_width"])
+    subject = subject_of(Options(data), asked["model"], asked["channel"])
+    return subject, Question(kinds, needs, asked["prevalence"])
+
+
+@calibrate.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_BY
+@click.option("--dry-run", is_flag=True, help="Look at every line and keep nothing.")
+@_DATA
+def calibrate_import(file: Path, by: str, data: Path | None, *, dry_run: bool) -> None:
+    """Import reference results from a CSV file: all of them, or none."""
+    from appliance import site_terminal
+    from appliance.wiring.site import references
+
+    with references(Options(data)) as door:
+        imported = door.import_csv(file.read_bytes(), by, dry_run=dry_run)
+    terminal.say(site_terminal.imported_line(imported))
+
+
+@calibrate.command("report")
+@_asked
+@click.option("--cost-xray", type=click.FloatRange(0), help="Cost of one X-ray with its reading.")
+@click.option("--cost-test", type=click.FloatRange(0), help="Cost of one confirmatory test.")
+@_JSON
+@_DATA
+def calibrate_report(data: Path | None, *, as_json: bool, **asked: Any) -> None:
+    """Show what the reference results say of a model along its threshold."""
+    from appliance import site_terminal
+    from appliance.wiring.site import report_site
+
+    subject, question = _question(data, asked)
+    costs = (asked["cost_xray"], asked["cost_test"])
+    report = report_site(Options(data), subject, question, costs)
+    if as_json:
+        terminal.say_json(site_terminal.report_object(report))
+    else:
+        terminal.console().print(site_terminal.report_text(report))
+
+
+@calibrate.command("choose")
+@click.option("--threshold", type=_SHARE, help="From here on a score is called abnormal.")
+@click.option("--as-shipped", is_flag=True, help="Go back to the threshold of the package.")
+@_BY
+@click.option("--reason", required=True, metavar="TEXT", help="Why.")
+@_asked
+@_DATA
+def calibrate_choose(data: Path | None, *, as_shipped: bool, **asked: Any) -> None:
+    """Choose an operating point for one model version and channel, and sign for it."""
+    from appliance import site_terminal
+    from appliance.wiring.site import site_calibration
+
+    if (asked["threshold"] is None) is not as_shipped:
+        raise click.UsageError("Give either --threshold or --as-shipped.")
+    subject, question = _question(data, asked)
+    with site_calibration(Options(data)) as site:
+        if as_shipped:
+            point = site.go_back(subject, asked["by"], asked["reason"])
+        else:
+            chosen = asked["threshold"]
+            point = site.choose(subject, question, chosen, asked["by"], asked["reason"])
+    terminal.say(site_terminal.chosen_line(point))
+
+
+@calibrate.command("verify")
+@_JSON
+@_DATA
+def calibrate_verify(data: Path | None, *, as_json: bool) -> None:
+    """Verify the signed record of choices: any entry that was edited or deleted is found."""
+    from appliance import site_terminal
+    from appliance.wiring.site import site_calibration
+
+    with site_calibration(Options(data)) as site:
+        entries, troubles = site.verify()
+    if as_json:
+        told = [entry.content for entry in entries]
+        terminal.say_json({"ok": not troubles, "troubles": troubles, "entries": told})
+    else:
+        terminal.console().print(site_terminal.record_text(entries, troubles))
+    sys.exit(1 if troubles else 0)
+
+
+@main.command()
+@_JSON
+@click.option("--summary", is_flag=True, help="The last seven days as one line of JSON.")
+@click.option("--restart", metavar="STATION", help="Begin anew what is usual at a station.")
+@click.option("--by", metavar="NAME", default="", help="With --restart: who.")
+@click.option("--reason", metavar="TEXT", default="", help="With --restart: why.")
+@_DATA
+def drift(data: Path | None, *, as_json: bool, summary: bool, **asked: str | None) -> None:
+    """Show the watch over the sending stations, and whether something has changed there."""
+    from appliance import site_terminal
+    from appliance.wiring.site import station_watch, weekly_summary
+
+    if summary:
+        terminal.say(weekly_summary(Options(data)))
+        click.echo("waypost: not sent; no way out of the box carries it yet.", err=True)
+        return
+    with station_watch(Options(data)) as watch:
+        if asked["restart"]:
+            watch.restart(asked["restart"], asked["by"] or "", asked["reason"] or "")
+        states = watch.states()
+    if as_json:
+        terminal.say_json([site_terminal.watched_object(state) for state in states])
+    else:
+        terminal.console().print(site_terminal.watch_text(states))
 
 
 if __name__ == "__main__":

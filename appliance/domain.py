@@ -56,6 +56,31 @@ class Source(_Word):
     MEDIA = "media"
 
 
+class Channel(_Word):
+    """How a film became an image; a threshold belongs to one of them."""
+
+    DIGITAL = "digital"
+    PHOTOGRAPHED = "photographed"
+
+
+class ReferenceKind(_Word):
+    """By what a person's true state was found, apart from the box."""
+
+    SMEAR = "smear"
+    CULTURE = "culture"
+    MOLECULAR = "molecular"
+    FOLLOW_UP = "follow-up"
+    OTHER = "other"
+
+
+class ReferenceOutcome(_Word):
+    """What a reference test said."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    UNKNOWN = "unknown"
+
+
 class Urgency(IntEnum):
     """Order of the reading worklist: the smaller, the sooner. Nothing is ever left out of it."""
 
@@ -191,6 +216,35 @@ class OperatingPoint:
 
     name: str
     threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPoint:
+    """An operating point that this site chose, for one model version and one channel.
+
+    Parameters
+    ----------
+    model_sha256
+        The hash of the model (its CPU graph) that it was chosen for.
+    output
+        The code of the output that it decides.
+    by, chosen_on
+        Who chose it, and the day (ISO 8601).
+    """
+
+    model_id: str
+    model_version: str
+    model_sha256: str
+    output: str
+    channel: Channel
+    threshold: float
+    by: str
+    chosen_on: str
+
+    @property
+    def name(self) -> str:
+        """What a reading calls it."""
+        return f"chosen here on {self.chosen_on} by {self.by}"
 
 
 # Upper bounds in 100 (exclusive) of each word; the help page prints them.
@@ -346,6 +400,12 @@ class Reading:
     timings: Timings = Timings()
     research: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def stopped_for_quality(self) -> bool:
+        """Whether the image was refused for its quality, so that a person may have it read anyway."""
+        unfit = self.quality is not None and not self.quality.fit
+        return unfit and self.state is ReadingState.REFUSED
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -450,6 +510,41 @@ class WorklistEntry:
     deliveries_open: int
     deliveries_done: int
     deliveries_dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceResult:
+    """What a test that does not depend on the box said of a study.
+
+    Parameters
+    ----------
+    result_on
+        The day of the result, ISO 8601 (``2026-03-01``).
+    strata
+        Local columns: name to value, never a patient's name or number.
+    """
+
+    study_instance_uid: str
+    kind: ReferenceKind
+    outcome: ReferenceOutcome
+    result_on: str
+    entered_by: str
+    strata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnyway:
+    """A person's wish that a film be read which the quality check stopped.
+
+    Parameters
+    ----------
+    actor, why
+        The person's name and reason, as they were typed.
+    """
+
+    actor: str
+    why: str
+    asked_at: datetime
 
 
 class ItemKind(_Word):

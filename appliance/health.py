@@ -8,6 +8,8 @@ from appliance.domain import Check
 from appliance.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from appliance.store.database import Store
 
 # No box can live before the software it runs: 2026-11-01T00:00:00Z.
@@ -69,6 +71,18 @@ def check_model(name: str, trouble: str | None) -> Check:
     """Say whether the model's golden vectors agreed on this box; only then does it read."""
     text = "golden vectors agree here" if trouble is None else trouble
     return Check(f"model_{name}", f"Model {name}", trouble is None, text)
+
+
+def check_operating_points(chosen: int, troubles: Sequence[str]) -> Check:
+    """Say whether the signed record of chosen operating points is whole."""
+    if troubles:
+        text = (
+            f"{troubles[0]} The box uses the points that its models bring until this is mended. "
+            "Tell your technician; `waypost calibrate verify` says more."
+        )
+    else:
+        text = f"{chosen} chosen here; the record is whole" if chosen else "as shipped"
+    return Check("operating_points", "Operating points", ok=not troubles, text=text)
 
 
 def check_backend(name: str, trouble: str | None, *, chosen: bool) -> Check:

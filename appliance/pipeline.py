@@ -1,8 +1,10 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
 decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
-that outlines goes from predict to measure instead. Before preprocess, a model whose manifest asks
-for a frame has it drawn by the model that it names.
+that outlines goes from predict to measure instead. For the quality check the image is looked at
+once (`sight`): which way up, where the lungs are. The models are shown what was set upright, and
+what they say is brought back to the image as it is stored. A model whose manifest asks for a frame
+gets it from the same outline.
 """
 
 from __future__ import annotations
@@ -17,17 +19,32 @@ from appliance.errors import InferenceError, RefusedError, WaypostError
 from appliance.explain import explain
 from appliance.manifest import Task
 from appliance.measure import frame_or_doubt, measure, outline
-from appliance.quality import Bounds, check_quality, to_grey
-from appliance.scope import choose_model
+from appliance.quality import (
+    Bounds,
+    as_stored,
+    check_film,
+    check_quality,
+    outline_as_stored,
+    to_grey,
+)
+from appliance.scope import channel_of, choose_model
+from appliance.sight import Eyes, Reader
 from appliance.triage import urgency_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from appliance.domain import DecodedImage, Explanation, Finding, Quality
+    from appliance.domain import (
+        ChosenPoint,
+        DecodedImage,
+        Explanation,
+        Finding,
+        OperatingPoint,
+        Quality,
+    )
     from appliance.inference.predict import Answering, Prediction
     from appliance.manifest import FrameRule, ModelManifest
     from appliance.scope import Policy
@@ -39,14 +56,6 @@ _WHOLE_IMAGE = Reason(
     "The model is made for the part around the lungs, but the lungs could not be outlined, so it "
     "was shown the whole image. Look at this film with care.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A model that is ready on this box: what its package says, and the engine that runs it."""
-
-    manifest: ModelManifest
-    predictor: Answering
 
 
 class Pipeline:
@@ -70,10 +79,15 @@ class Pipeline:
     ) -> None:
         self._decode = decode
         self._readers = tuple(readers)
+        self._eyes = Eyes(self._readers)
         self._policy = policy
 
     def read(
-        self, content: bytes, *, model_id: str | None = None
+        self,
+        content: bytes,
+        *,
+        model_id: str | None = None,
+        points: Sequence[ChosenPoint] = (),
     ) -> tuple[Reading, DecodedImage | None]:
         """Read one file.
 
@@ -83,6 +97,8 @@ class Pipeline:
             Bytes of a DICOM Part 10, PNG or JPEG file.
         model_id
             The model that a person asked for, or None to choose by the header.
+        points
+            The operating points that the site chose; each holds for one model version and channel.
 
         Returns
         -------
@@ -96,14 +112,20 @@ class Pipeline:
         try:
             image = self._decode(content)
             watch.lap("decode")
-            reading = self._read_image(image, model_id, watch)
+            reading = self._read_image(image, model_id, points, watch)
         except RefusedError as error:
             reading = _without_numbers(ReadingState.REFUSED, error, image)
         except WaypostError as error:
             reading = _without_numbers(ReadingState.FAILED, error, image)
         return replace(reading, timings=watch.timings()), image
 
-    def _read_image(self, image: DecodedImage, model_id: str | None, watch: _Watch) -> Reading:
+    def _read_image(
+        self,
+        image: DecodedImage,
+        model_id: str | None,
+        points: Sequence[ChosenPoint],
+        watch: _Watch,
+    ) -> Reading:
         manifests = [reader.manifest for reader in self._readers]
         scope = choose_model(image.header, manifests, requested=model_id, policy=self._policy)
         reader = self._readers[scope.index]
@@ -131,7 +153,8 @@ class Pipeline:
         if reader.manifest.task is Task.SEGMENTATION:
             reading = _outlined(reader, prediction, notes, quality, image.pixels.shape)
         else:
-            reading = _judge(reader, prediction, notes, quality, frame)
+            chosen = calibration.chosen_for(points, reader.manifest, channel_of(image.header))
+            reading = _judge(reader, prediction, notes, quality, frame, chosen)
         watch.lap("explain")
         return reading
 
@@ -166,6 +189,7 @@ def _judge(
     notes: tuple[Reason, ...],
     quality: Quality,
     frame: Frame | None,
+    chosen: Mapping[str, OperatingPoint],
 ) -> Reading:
     """Turn logits into findings, or into an honest *not sure*."""
     manifest = reader.manifest
@@ -184,7 +208,7 @@ def _judge(
             urgency=urgency_of(ReadingState.ABSTAINED),
             research=probabilities,
         )
-    findings = calibration.findings(probabilities, manifest)
+    findings = calibration.findings(probabilities, manifest, chosen)
     return Reading(
         state=ReadingState.READ,
         reasons=notes,

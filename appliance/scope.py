@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.domain import Reason
+from appliance.domain import Channel, Reason
 from appliance.errors import InferenceError, UnsupportedError
 from appliance.manifest import Task
 
@@ -55,6 +55,18 @@ class Scope:
 
     index: int
     notes: tuple[Reason, ...]
+
+
+def channel_of(header: Header) -> Channel:
+    """Return how the film became an image: a file without a DICOM header counts as a photograph.
+
+    So does a Secondary Capture: a scanner or a camera wrapped as DICOM (PS3.3 C.8.6.1). A digital
+    image that was saved as PNG cannot be told from a photograph of a film, and its grey scale has
+    been changed like one's.
+    """
+    if header.transfer_syntax_uid is None or header.modality in _SILENT:
+        return Channel.PHOTOGRAPHED
+    return Channel.DIGITAL
 
 
 def choose_model(

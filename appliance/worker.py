@@ -14,18 +14,24 @@ from appliance.domain import (
     Reading,
     ReadingState,
     Reason,
+    Source,
 )
+from appliance.drift import Observation, Stream, detail_of
 from appliance.errors import DiskFullError, StorageError
 from appliance.report.overlay import film_png, heat_png
 from appliance.report.secondary_capture import result_uid
-from appliance.store import heartbeats, instances, jobs, outbox, readings
+from appliance.scope import channel_of
+from appliance.store import drift_streams, heartbeats, instances, jobs, outbox, readings, scores
+from appliance.store.drift_streams import Event, StreamKey
 from appliance.triage import urgency_of
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Mapping, Sequence
 
-    from appliance.domain import DecodedImage, StoredInstance
+    from sqlite_utils import Database
+
+    from appliance.domain import Channel, DecodedImage, StoredInstance
     from appliance.store.database import Store
     from appliance.store.files import FileStore
     from appliance.store.jobs import Job
@@ -151,6 +157,10 @@ class Worker:
             instances.set_state(db, instance.id, _STATES[reading.state], reading.urgency)
             if image is not None:
                 instances.set_header(db, instance.id, image.header)
+                channel = channel_of(image.header)
+                scores.insert(db, reading_id, reading, channel)
+                seen = observation(reading, image)
+                _watch(db, _stream_key(instance, reading, channel), seen, now)
             for item in self._items(instance, reading, reading_id):
                 outbox.enqueue(db, item, now)
 
@@ -211,6 +221,46 @@ _STATES: Mapping[ReadingState, InstanceState] = {
     ReadingState.REFUSED: InstanceState.REFUSED,
     ReadingState.FAILED: InstanceState.FAILED,
 }
+
+
+def _stream_key(instance: StoredInstance, reading: Reading, channel: Channel) -> StreamKey | None:
+    """Return the stream that an image belongs to; None where no model was to read it.
+
+    A file's name is no station, and may be a patient's: such an image counts for its way in.
+    """
+    if reading.model is None:
+        return None
+    source = instance.source
+    station = instance.station if source is Source.DICOM else str(source)
+    return StreamKey(station, reading.model.id, reading.model.version, channel)
+
+
+def _watch(db: Database, key: StreamKey | None, seen: Observation | None, now: float) -> None:
+    """Hold an image against what is usual at its station; an alarm is kept with the reading."""
+    if key is None or seen is None:
+        return
+    kept = drift_streams.body(db, key)
+    stream = Stream() if kept is None else Stream.from_json(kept)
+    for alarm in stream.observe(seen):
+        _LOG.warning("station %s: %s %s", key.station, alarm.statistic, alarm.direction)
+        drift_streams.note(db, key, Event("alarm", alarm.statistic, alarm.direction), now)
+    drift_streams.save(db, key, stream.to_json(), now)
+
+
+def observation(reading: Reading, image: DecodedImage) -> Observation | None:
+    """Return what a reading tells of its station, or None: no score and no defect."""
+    quality = reading.quality
+    if quality is not None and not quality.fit:
+        return Observation(unfit=True)
+    if quality is None or not reading.research:
+        return None
+    return Observation(
+        score=max(reading.research.values()),
+        brightness=quality.values.get("brightness"),
+        detail=detail_of(image.pixels),
+        unfit=False,
+        abnormal=any(finding.positive for finding in reading.findings),
+    )
 
 
 def _failed(code: str, text: str) -> Reading:

@@ -6,7 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from appliance.domain import DecodedImage, Header, ReadingState, Reason, Urgency
+from appliance.domain import (
+    Channel,
+    ChosenPoint,
+    DecodedImage,
+    Header,
+    ReadingState,
+    Reason,
+    Urgency,
+)
 from appliance.errors import DecodeError, InferenceError, NotAnImageError
 from appliance.pipeline import Pipeline, Reader
 from appliance.report.compose import json_line
@@ -144,3 +152,52 @@ def test_the_json_line_has_the_promised_keys():
         "explain",
         "total",
     }
+
+
+def chosen(threshold: float, **other) -> ChosenPoint:
+    own = manifest()
+    point = ChosenPoint(
+        model_id=own.id,
+        model_version=own.version,
+        model_sha256=own.sha256,
+        output="pneumonia",
+        channel=Channel.DIGITAL,
+        threshold=threshold,
+        by="Ada",
+        chosen_on="2026-11-25",
+    )
+    return replace(point, **other)
+
+
+def test_a_point_that_the_site_chose_takes_the_place_of_the_models_own_and_is_named():
+    reading, _ = pipeline(logit_of(0.9)).read(b"film", points=[chosen(0.95)])
+    (finding,) = reading.findings
+    assert not finding.positive
+    assert finding.operating_point.threshold == 0.95
+    assert finding.operating_point.name == "chosen here on 2026-11-25 by Ada"
+    assert reading.urgency is Urgency.ROUTINE
+    line = json_line("film.dcm", "1.2.3", reading, research=False)
+    assert line["findings"][0]["operating_point"]["name"].startswith("chosen here on")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model_version": "0.9.0"},
+        {"model_sha256": "ab" * 32},
+        {"model_id": "cxr-tb"},
+        {"channel": Channel.PHOTOGRAPHED},
+        {"output": "tuberculosis"},
+    ],
+)
+def test_a_point_of_another_model_version_or_channel_is_never_used(other):
+    reading, _ = pipeline(logit_of(0.9)).read(b"film", points=[chosen(0.95, **other)])
+    assert reading.findings[0].positive
+    assert reading.findings[0].operating_point.name == manifest().operating_points[0].name
+
+
+def test_a_picture_without_a_header_is_a_photographed_film():
+    image = replace(FILM, header=Header(sop_instance_uid="1.2.3"))
+    point = chosen(0.95, channel=Channel.PHOTOGRAPHED)
+    reading, _ = pipeline(logit_of(0.9), image=image).read(b"film", points=[point])
+    assert not reading.findings[0].positive

@@ -1,17 +1,28 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from appliance.domain import DecodedImage, Header, InstanceState, ReadingState, Source, Urgency
+from appliance import drift
+from appliance.domain import (
+    Channel,
+    DecodedImage,
+    Header,
+    InstanceState,
+    Quality,
+    ReadingState,
+    Source,
+    Urgency,
+)
 from appliance.errors import DiskFullError
-from appliance.store import heartbeats, instances, jobs, outbox, readings
+from appliance.store import drift_streams, heartbeats, instances, jobs, outbox, readings
 from appliance.store.files import FileStore
 from appliance.store.instances import NewInstance
-from appliance.worker import Route, Worker
-from tests.records import read, without_numbers
+from appliance.worker import Route, Worker, observation
+from tests.records import new_instance, read, without_numbers
 
 IMAGE = DecodedImage(
     pixels=np.full((40, 30), 9, np.uint8),
@@ -148,3 +159,57 @@ def test_the_loop_goes_on_after_an_error_and_gives_signs_of_life(store, make, ad
     with store.read() as db:
         assert [row["role"] for row in heartbeats.all_beats(db)] == ["worker"]
         assert jobs.open_count(db) == 1
+
+
+def test_what_the_model_said_is_kept_for_counting_also_when_the_box_is_not_sure(
+    store, make, admitted
+):
+    image = replace(IMAGE, header=replace(IMAGE.header, transfer_syntax_uid="1.2"))
+    make((without_numbers(ReadingState.ABSTAINED), image)).run_once()
+    with store.read() as db:
+        (row,) = db.execute("select * from score").fetchall()
+    assert (row["output"], row["probability"], row["channel"]) == ("pneumonia", 0.41, "digital")
+
+
+def test_each_film_enters_the_watch_of_its_station_and_an_alarm_is_kept(store, files, make, clock):
+    with store.transaction() as db:
+        stream = drift.Stream()
+        for number in range(drift.REFERENCE):
+            stream.observe(drift.Observation(score=number / 1000))
+        key = drift_streams.StreamKey("ROOM1", "cxr-pneumonia", "1.0.0", Channel.PHOTOGRAPHED)
+        drift_streams.save(db, key, stream.to_json(), clock())
+        for number in range(20):
+            new = new_instance(f"1.2.{number}")
+            instances.insert(db, replace(new, sha256=files.put(b"film")), clock())
+    worker = make((read(0.9), IMAGE))
+    while worker.run_once():
+        pass
+    with store.read() as db:
+        events = drift_streams.events(db)
+        (row,) = drift_streams.rows(db)
+    assert [(e["kind"], e["station"], e["direction"]) for e in events] == [
+        ("alarm", "ROOM1", "higher")
+    ]
+    assert drift.Stream.from_json(row["body"]).tracks["score"].seen == drift.REFERENCE + 20
+
+
+def test_a_file_is_watched_by_its_way_in_never_by_its_name(store, files, make, clock):
+    new = replace(new_instance("1.2.3"), source=Source.UPLOAD, station="Jane Doe.png")
+    with store.transaction() as db:
+        instances.insert(db, replace(new, sha256=files.put(b"film")), clock())
+    make((read(0.9), IMAGE)).run_once()
+    with store.read() as db:
+        assert [row["station"] for row in drift_streams.rows(db)] == ["upload"]
+
+
+@pytest.mark.parametrize(
+    ("reading", "told"),
+    [
+        (replace(read(0.8), quality=Quality(fit=False)), {"unfit": True}),
+        (read(0.8), {"score": 0.8, "detail": 0.0, "unfit": False, "abnormal": True}),
+        (replace(read(0.8), research={}), None),
+        (without_numbers(ReadingState.FAILED), None),
+    ],
+)
+def test_what_a_reading_tells_of_its_station(reading, told):
+    assert observation(reading, IMAGE) == (None if told is None else drift.Observation(**told))

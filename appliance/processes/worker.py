@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from appliance.inference.registry import choose
 from appliance.processes.process import Process, main
-from appliance.wiring.reading import LoadedModels, build_pipeline, build_upgrade, load_models
+from appliance.wiring.reading import (
+    LoadedModels,
+    build_pipeline,
+    build_read,
+    build_upgrade,
+    load_models,
+)
 from appliance.wiring.storage import build_decoder
 from appliance.worker import Route, Worker
 
@@ -28,7 +34,7 @@ def work(process: Process) -> None:
         worker = Worker(
             process.store,
             process.files,
-            build_pipeline(config, decoder, models).read,
+            build_read(build_pipeline(config, decoder, models), process.store, process.data),
             routes=[Route(t.name, t.send_instances, t.send_results) for t in config.target],
             owner=f"worker-{os.getpid()}",
             clock=time.time,

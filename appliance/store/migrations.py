@@ -20,6 +20,32 @@ def m001_instances_jobs_readings_outbox(db: Database) -> None:
             db.execute(statement)
 
 
+@MIGRATIONS()
+def m002_scores_references_points_drift(db: Database) -> None:
+    """Create the tables of a site's own figures."""
+    for statement in _SITE.split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+@MIGRATIONS(transactional=False)
+def m003_read_anyway(db: Database) -> None:
+    """Let an instance have a second job: a person may ask that it be read anyway.
+
+    The job table is made anew without its unique instance, its rows keep their numbers. That needs
+    the foreign keys off, which SQLite allows outside a transaction only; so this step sees to its
+    own, and does nothing when it was cut off after its commit.
+    """
+    if db["read_anyway"].exists():
+        return
+    db.execute("pragma foreign_keys = off")
+    db.execute("begin immediate")
+    for statement in _READ_ANYWAY.split(";\n"):
+        db.execute(statement)
+    db.execute("commit")
+    db.execute("pragma foreign_keys = on")
+
+
 _FIRST = """
 create table instance (
   id integer primary key,
@@ -117,4 +143,91 @@ create table heartbeat (
   at real not null,
   detail text not null
 ) strict
+"""
+
+_SITE = """
+create table score (
+  reading_id integer not null references reading (id),
+  output text not null,
+  model_id text not null,
+  model_version text not null,
+  model_sha256 text not null,
+  channel text not null check (channel in ('digital','photographed')),
+  probability real not null,
+  primary key (reading_id, output)
+) strict;
+create index score_model on score (model_sha256, output, channel);
+create table reference_result (
+  id integer primary key,
+  study_instance_uid text not null,
+  kind text not null check (kind in ('smear','culture','molecular','follow-up','other')),
+  outcome text not null check (outcome in ('positive','negative','unknown')),
+  result_on text not null,
+  strata text not null,
+  entered_by text not null,
+  entered_at real not null
+) strict;
+create index reference_result_study on reference_result (study_instance_uid);
+create index instance_study on instance (study_instance_uid);
+create table operating_point (
+  id integer primary key,
+  body text not null,
+  mac text not null
+) strict;
+create table operating_point_head (
+  id integer primary key check (id = 1),
+  count integer not null,
+  mac text not null
+) strict;
+create table drift_stream (
+  station text not null,
+  model_id text not null,
+  model_version text not null,
+  channel text not null,
+  body text not null,
+  updated_at real not null,
+  primary key (station, model_id, model_version, channel)
+) strict;
+create table drift_event (
+  id integer primary key,
+  station text not null,
+  model_id text not null,
+  model_version text not null,
+  channel text not null,
+  kind text not null check (kind in ('alarm','restart')),
+  statistic text not null,
+  direction text not null,
+  actor text not null,
+  comment text not null,
+  at real not null
+) strict;
+create index drift_event_at on drift_event (at)
+"""
+
+_READ_ANYWAY = """
+create table job_anew (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  state text not null default 'ready' check (state in ('ready','leased','done')),
+  tries integer not null default 0,
+  not_before real not null default 0,
+  lease_until real,
+  owner text,
+  last_error text
+) strict;
+insert into job_anew (id, instance_id, state, tries, not_before, lease_until, owner, last_error)
+  select id, instance_id, state, tries, not_before, lease_until, owner, last_error from job;
+drop table job;
+alter table job_anew rename to job;
+create index job_open on job (state, not_before) where state <> 'done';
+create index job_instance on job (instance_id);
+create table read_anyway (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  job_id integer not null unique references job (id),
+  actor text not null,
+  why text not null,
+  created_at real not null
+) strict;
+create index read_anyway_instance on read_anyway (instance_id)
 """

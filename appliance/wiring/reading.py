@@ -27,17 +27,19 @@ from appliance.wiring.models import (
     without_outliner,
 )
 from appliance.wiring.settings import Options, data_folder, load
+from appliance.wiring.site import check_chosen, chosen_points, kept_points
 from appliance.wiring.storage import build_decoder, open_store, reserve_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from appliance.config import Config
     from appliance.decoder.parent import Decoder
-    from appliance.domain import DecodedImage
+    from appliance.domain import ChosenPoint, DecodedImage
     from appliance.inference.backend import Accelerator
     from appliance.manifest import ModelManifest
+    from appliance.store.database import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,13 @@ def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pi
     return Pipeline(decoder.decode, models.readers, policy)
 
 
+def build_read(
+    pipeline: Pipeline, store: Store, data: Path
+) -> Callable[[bytes], tuple[Reading, DecodedImage | None]]:
+    """Return the straight way with the operating points that hold when an image is read."""
+    return lambda content: pipeline.read(content, points=chosen_points(store, data))
+
+
 def build_upgrade(
     config: Config, data: Path, models: LoadedModels, backend: Accelerator | None = None
 ) -> Upgrade:
@@ -150,16 +159,18 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
     store, _ = open_store(data)
     try:
         database = health.check_database(store)
+        chosen = check_chosen(store, data)
     finally:
         store.close()
     troubles = backend_troubles(data)
-    chosen = choose().name
+    engine = choose().name
     checks = [
         health.check_disk(shutil.disk_usage(data).free, reserve_bytes(config, data)),
         health.check_clock(time.time()),
         database,
+        chosen,
         *(
-            health.check_backend(name, trouble, chosen=name == chosen)
+            health.check_backend(name, trouble, chosen=name == engine)
             for name, trouble in troubles.items()
         ),
     ]
@@ -188,8 +199,9 @@ def read_files(
         raise ConfigError(_no_such_model(model_id, known, models.checks))
     with build_decoder(config) as decoder:
         pipeline = build_pipeline(config, decoder, models)
+        points = kept_points(data)
         for path in files_of(paths):
-            reading, image = _read_one(pipeline, path, model_id)
+            reading, image = _read_one(pipeline, path, model_id, points)
             yield path, reading, image
 
 
@@ -201,14 +213,14 @@ def _no_such_model(model_id: str, known: Sequence[str], checks: Sequence[Check])
 
 
 def _read_one(
-    pipeline: Pipeline, path: Path, model_id: str | None
+    pipeline: Pipeline, path: Path, model_id: str | None, points: Sequence[ChosenPoint]
 ) -> tuple[Reading, DecodedImage | None]:
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = Reason("unreadable", f"The file cannot be read: {error.strerror}.")
         return Reading(ReadingState.FAILED, (reason,)), None
-    return pipeline.read(content, model_id=model_id)
+    return pipeline.read(content, model_id=model_id, points=points)
 
 
 def verify_models(options: Options, package: Path | None) -> list[Check]:

@@ -14,6 +14,7 @@ from appliance.ingest.upload import Uploads
 from appliance.review import Review
 from appliance.wiring.models import model_card, model_summaries
 from appliance.wiring.settings import Options, data_folder, load, software_version
+from appliance.wiring.site import check_chosen
 from appliance.wiring.storage import build_admitter, build_decoder, open_store, reserve_bytes
 from appliance.worklist import Worklist
 
@@ -91,6 +92,7 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
         health.check_disk(usage.free, reserve_bytes(config, data)),
         health.check_clock(now),
         health.check_database(store),
+        check_chosen(store, data),
         health.check_outbox(oldest, dead, now),
         *(
             health.check_process(role, beats[role].at.timestamp() if role in beats else None, now)
