@@ -1,10 +1,8 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
 decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
-that outlines goes from predict to measure instead. For the quality check the image is looked at
-once (`sight`): which way up, where the lungs are. The models are shown what was set upright, and
-what they say is brought back to the image as it is stored. A model whose manifest asks for a frame
-gets it from the same outline.
+that outlines goes from predict to measure instead. Before preprocess, a model whose manifest asks
+for a frame has it drawn by the model that it names.
 """
 
 from __future__ import annotations
@@ -19,16 +17,8 @@ from appliance.errors import InferenceError, RefusedError, WaypostError
 from appliance.explain import explain
 from appliance.manifest import Task
 from appliance.measure import frame_or_doubt, measure, outline
-from appliance.quality import (
-    Bounds,
-    as_stored,
-    check_film,
-    check_quality,
-    outline_as_stored,
-    to_grey,
-)
+from appliance.quality import Bounds, check_quality, to_grey
 from appliance.scope import channel_of, choose_model
-from appliance.sight import Eyes, Reader
 from appliance.triage import urgency_of
 
 if TYPE_CHECKING:
@@ -58,6 +48,14 @@ _WHOLE_IMAGE = Reason(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A model that is ready on this box: what its package says, and the engine that runs it."""
+
+    manifest: ModelManifest
+    predictor: Answering
+
+
 class Pipeline:
     """Reads one image at a time; it knows no database, no network and no configuration.
 
@@ -79,7 +77,6 @@ class Pipeline:
     ) -> None:
         self._decode = decode
         self._readers = tuple(readers)
-        self._eyes = Eyes(self._readers)
         self._policy = policy
 
     def read(
