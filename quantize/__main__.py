@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    track,
+)
 from rich.table import Table
 
 from appliance.errors import ManifestError
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from quantize.compare import Comparison
+    from quantize.originals import Film
 
 CACHE = Path(".cache/quantize")
 _DATA = click.option(
@@ -113,6 +121,31 @@ def unpack(name: str, data: Path, out: Path) -> None:
 
     with _spoken_errors():
         click.echo(write_set(name, data, out))
+
+
+@main.command()
+@click.argument("name")
+@click.argument("originals", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--side-px", type=click.IntRange(32), help="Longest side; default: the set's own.")
+@click.option("--most", type=click.IntRange(1), help="At most so many films of each label.")
+def adapt(name: str, originals: Path, out: Path, side_px: int | None, most: int | None) -> None:
+    """Write the set NAME as a recipe reads it, from ORIGINALS, its publisher's unpacked files.
+
+    docs/datasets.md lists the sets, and where each is to be had.
+    """
+    from quantize.adapt import adapt as write_set  # noqa: PLC0415
+    from quantize.adapt import summary  # noqa: PLC0415
+
+    def passing(films: Sequence[Film]) -> Iterator[Film]:
+        yield from track(films, description=name, console=Console(stderr=True))
+
+    with _spoken_errors():
+        adapted = write_set(name, originals, out, side_px, most, passing)
+    click.echo(summary(adapted))
+    for note in adapted.notes:
+        click.echo(note)
+    click.echo(adapted.table)
 
 
 @main.command()
