@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.domain import ReferenceOutcome
@@ -146,6 +146,7 @@ def test_the_area_under_the_corners_is_the_auroc_with_ties():
     assert (false[-1], found[-1]) == (1.0, 1.0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
 def test_the_suggested_threshold_finds_what_is_wanted_and_none_higher_does(seed, wanted):
     cohort = cohort_of(120, 0.4, 1.0, seed)

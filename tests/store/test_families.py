@@ -142,7 +142,9 @@ def test_one_job_has_one_reading(store):
             readings.insert(db, job, read(), {}, 9.0)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None
+)
 @given(
     cases=st.lists(
         st.tuples(st.sampled_from(list(Urgency)), st.floats(0, 1e6)), min_size=1, max_size=12
