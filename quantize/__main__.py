@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from quantize.compare import Comparison
-    from quantize.originals import Film
+    from quantize.published import Film
 
 CACHE = Path(".cache/quantize")
 _DATA = click.option(

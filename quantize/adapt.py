@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from quantize.originals import Film, Original
+    from quantize.published import Film, Original
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _FRAMES = 10  # of a cine loop, evenly spaced

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from quantize.__main__ import main
 from quantize.adapt import adapt
 from quantize.data import DataError, SiteSpec, read_site
-from quantize.originals import ORIGINALS, splits
+from quantize.originals import ORIGINALS
+from quantize.published import splits
 from quantize.segment_data import load_films, read_outlined
 
 Rows = list[dict[str, str]]
