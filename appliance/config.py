@@ -58,6 +58,19 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Models:
+    """Which models may read.
+
+    Parameters
+    ----------
+    research
+        Lets models that are for research only read too; the words stand beside every result.
+    """
+
+    research: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A far side that gets instances and results.
 
@@ -87,6 +100,7 @@ class Config:
     station: Station = field(default_factory=Station)
     limits: Limits = field(default_factory=Limits)
     reading: Reading = field(default_factory=Reading)
+    models: Models = field(default_factory=Models)
     target: tuple[Target, ...] = ()
 
 

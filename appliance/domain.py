@@ -200,14 +200,25 @@ class Frame:
         return self.bottom - self.top
 
 
+# What stands beside every result of a model that is for research only.
+RESEARCH_ONLY = "Research only"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Which model gave a result, and by which engine."""
+    """Which model gave a result, and by which engine.
+
+    Parameters
+    ----------
+    research_only
+        The words *Research only* stand beside each of its results.
+    """
 
     id: str
     version: str
     sha256: str
     backend: str
+    research_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from appliance.domain import ModelRef
 from appliance.errors import ManifestError
 from appliance.tables import TableError, Trouble, from_table
 
@@ -335,6 +336,9 @@ class ModelManifest:
         Where the package lies.
     files
         File name to its sha256 (hex); every one was checked.
+    research_only
+        Not used for reading until an administrator switches research models on; old manifests do
+        not have the key.
     """
 
     schema: int
@@ -354,6 +358,7 @@ class ModelManifest:
     results: tuple[SiteResult, ...]
     quantization: Quantization
     golden: Golden
+    research_only: bool = False
     directory: Path = field(default=Path())
 
     def draws_for(self, rule: FrameRule) -> bool:
@@ -364,6 +369,16 @@ class ModelManifest:
     def sha256(self) -> str:
         """The model's own hash (hex): that of its CPU graph."""
         return self.files[CPU_GRAPH]
+
+    def ref(self, backend: str) -> ModelRef:
+        """Return what a result of this model names, by the name of the engine."""
+        return ModelRef(
+            id=self.id,
+            version=self.version,
+            sha256=self.sha256,
+            backend=backend,
+            research_only=self.research_only,
+        )
 
     def path(self, name: str) -> Path:
         """Where a file of the package lies."""

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from appliance.domain import AdmissionOutcome, Lane, ReadingState
+from appliance.domain import RESEARCH_ONLY, AdmissionOutcome, Lane, ReadingState
 from appliance.report.compose import json_line
 
 if TYPE_CHECKING:
@@ -125,7 +125,10 @@ def _measured(item: Measurement) -> str:
 
 
 def _model(reading: Reading) -> str:
-    return "" if reading.model is None else f"{reading.model.id} {reading.model.version}"
+    model = reading.model
+    if model is None:
+        return ""
+    return f"{model.id} {model.version}" + (f"\n{RESEARCH_ONLY}" if model.research_only else "")
 
 
 def check_table(checks: Sequence[Check]) -> Table:

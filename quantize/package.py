@@ -168,6 +168,7 @@ def _manifest(
         results=findings.results,
         quantization=_quantization(recipe, findings.kept_in_float),
         golden=golden,
+        research_only=recipe.research,
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from appliance.domain import ModelRef
 from appliance.errors import InferenceError, ManifestError
 from appliance.inference import registry
 from appliance.manifest import GOLDEN_NAME
@@ -15,6 +14,7 @@ from appliance.manifest import GOLDEN_NAME
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from appliance.domain import ModelRef
     from appliance.inference.backend import Backend, Session
     from appliance.manifest import ModelManifest
 
@@ -130,10 +130,7 @@ def load_predictor(
     """
     engine = backend if backend is not None else registry.choose()
     session = engine.load(manifest.path(engine.graph), threads)
-    ref = ModelRef(
-        id=manifest.id, version=manifest.version, sha256=manifest.sha256, backend=engine.name
-    )
-    return Predictor(session, ref, outputs=len(manifest.outputs))
+    return Predictor(session, manifest.ref(engine.name), outputs=len(manifest.outputs))
 
 
 def check_golden(predictor: Answering, manifest: ModelManifest) -> GoldenCheck:

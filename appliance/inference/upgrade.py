@@ -7,7 +7,6 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
-from appliance.domain import ModelRef
 from appliance.errors import BackendUnavailableError, InferenceError, InstallError
 from appliance.inference.onnxruntime_cpu import OnnxRuntimeCpu
 from appliance.inference.predict import Predictor, check_parity
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from appliance.domain import ModelRef
     from appliance.inference.backend import Accelerator, Prove, Session
     from appliance.inference.predict import Answering, Prediction
     from appliance.manifest import ModelManifest
@@ -205,7 +205,7 @@ class Upgrade:
 
     @staticmethod
     def _ref(manifest: ModelManifest, backend: str) -> ModelRef:
-        return ModelRef(manifest.id, manifest.version, manifest.sha256, backend)
+        return manifest.ref(backend)
 
     def _fell_back(self, name: str, text: str) -> None:
         self._say(name, f"failed while it read, the CPU answers again: {text}")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from appliance.domain import Quality, Reading
+    from appliance.domain import ModelRef, Quality, Reading
 
 
 def json_line(
@@ -30,6 +30,7 @@ def json_line(
     Notes
     -----
     ``findings`` and ``measurements`` are empty unless the state is ``read``: no number leaks.
+    ``model`` has the key ``research_only`` only where it is true.
     """
     is_read = reading.state is ReadingState.READ
     line: dict[str, Any] = {
@@ -37,7 +38,7 @@ def json_line(
         "sop_instance_uid": sop_instance_uid,
         "state": str(reading.state),
         "reasons": [asdict(reason) for reason in reading.reasons],
-        "model": None if reading.model is None else asdict(reading.model),
+        "model": model_object(reading.model),
         "findings": [asdict(finding) for finding in reading.findings] if is_read else [],
         "measurements": [asdict(item) for item in reading.measurements] if is_read else [],
         "quality": quality_object(reading.quality),
@@ -46,6 +47,16 @@ def json_line(
     if research:
         line["research"] = {"probabilities": dict(reading.research)}
     return line
+
+
+def model_object(model: ModelRef | None) -> dict[str, Any] | None:
+    """Return the model of a result as a JSON object."""
+    if model is None:
+        return None
+    said = asdict(model)
+    if not model.research_only:
+        del said["research_only"]
+    return said
 
 
 def quality_object(quality: Quality | None) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from appliance.domain import ReadingState
+from appliance.domain import RESEARCH_ONLY, ReadingState
 from appliance.report.overlay import blend, fitted, ramp
 
 if TYPE_CHECKING:
@@ -125,7 +125,14 @@ def _heading(reading: Reading) -> list[_Line]:
         _Line(word, 0.5, colour, bold=True, gap=0, kind="state"),
         _Line("the box's reading", 0.58, _STRONG, bold=True, gap=0, kind="mark"),
         _Line(kind="rule", gap=10),
+        *_research(reading),
     ]
+
+
+def _research(reading: Reading) -> list[_Line]:
+    if reading.model is None or not reading.model.research_only:
+        return []
+    return [_Line(RESEARCH_ONLY, 0.72, _UNSURE, bold=True, gap=14)]
 
 
 def _state(reading: Reading) -> tuple[str, Colour]:

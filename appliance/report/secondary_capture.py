@@ -18,7 +18,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from appliance.dicom.uids import derived_uid
-from appliance.domain import ReadingState
+from appliance.domain import RESEARCH_ONLY, ReadingState
 from appliance.errors import NotAnImageError, TooLargeError
 from appliance.report.panel import draw_sheet
 
@@ -103,7 +103,7 @@ def build_result(  # noqa: PLR0913 - each is printed
     dataset.SOPInstanceUID = result_uid(source_uid, stored.id)
     dataset.SeriesInstanceUID = derived_uid("results", study_uid, station_name)
     dataset.SeriesNumber = _SERIES_NUMBER
-    dataset.SeriesDescription = "Waypost: the box's reading"
+    dataset.SeriesDescription = _title(stored)
     dataset.InstanceNumber = stored.id
     dataset.ImageType = ["DERIVED", "SECONDARY"]
     dataset.DerivationDescription = _derivation(stored)
@@ -200,14 +200,22 @@ def _put(dataset: Dataset, keyword: str, value: str | None) -> None:
     )
 
 
+def _title(stored: StoredReading) -> str:
+    """Return what a list of series says of the object, at most 64 characters (VR LO)."""
+    model = stored.reading.model
+    said = "Waypost: the box's reading"
+    return f"{said} ({RESEARCH_ONLY})" if model is not None and model.research_only else said
+
+
 def _derivation(stored: StoredReading) -> str:
     """Return what was done to the pixels, at most 1024 characters (VR ST)."""
     model = stored.reading.model
     if stored.reading.state is not ReadingState.READ or model is None:
         return "The film, made smaller, with a note of the box. No result of a model is shown."
+    research = f" {RESEARCH_ONLY}." if model.research_only else ""
     return (
         f"The film, made smaller, with the evidence and the reading of {model.id} {model.version}"
-        f" (sha256 {model.sha256[:12]}, {model.backend})."
+        f" (sha256 {model.sha256[:12]}, {model.backend}).{research}"
     )[:1024]
 
 

@@ -80,7 +80,8 @@ def _password(target: Target) -> str:
 
 def build_courier(config: Config, data: Path, store: Store, files: FileStore) -> Courier:
     """Return the courier over every configured target."""
-    models = [model.manifest for model in current_models(data) if model.manifest is not None]
+    found = current_models(data, research=config.models.research)
+    models = [model.manifest for model in found if model.manifest is not None]
     uses = {manifest.id: manifest.intended_use.text for manifest in models}
     payloads = Payloads(
         store,

@@ -15,8 +15,11 @@ from appliance.manifest import MANIFEST_NAME, ModelManifest, load_manifest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Models whose results are shown only where an administrator has switched research models on.
-_RESEARCH_ONLY = frozenset({"cxr-tb"})
+# What stands in place of a model that is for research only where it is switched off.
+SWITCHED_OFF = (
+    "for research only, and switched off. An administrator can let it read: [models] research = "
+    "true in waypost.toml"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,35 @@ def _by_id_and_version(model: InstalledModel) -> tuple[str, list[int]]:
     return name, [-number for number in numbers]
 
 
-def current_models(data: Path) -> list[InstalledModel]:
-    """Return the newest usable package of each id, or its broken one when there is no other."""
+def current_models(data: Path, *, research: bool = False) -> list[InstalledModel]:
+    """Return the newest usable package of each id, or the newest other one where none is usable.
+
+    Parameters
+    ----------
+    research
+        Whether an administrator lets models that are for research only read; if not, such a package
+        is not usable.
+    """
     chosen: dict[str, InstalledModel] = {}
     for model in installed_models(data):
         name = model.directory.parent.name
-        if name not in chosen or (chosen[name].manifest is None and model.manifest is not None):
+        if name not in chosen or _worth(model, research=research) > _worth(
+            chosen[name], research=research
+        ):
             chosen[name] = model
     return list(chosen.values())
+
+
+def _worth(model: InstalledModel, *, research: bool) -> int:
+    """Return 2 for a package that may read, 1 for one that is switched off, 0 for a broken one."""
+    if model.manifest is None:
+        return 0
+    return 2 if may_read(model.manifest, research=research) else 1
+
+
+def may_read(manifest: ModelManifest, *, research: bool) -> bool:
+    """Say whether a model may read where research models are switched on or off."""
+    return research or not manifest.research_only
 
 
 def without_outliner(manifest: ModelManifest, others: Iterable[ModelManifest]) -> str | None:
@@ -88,13 +112,15 @@ def without_outliner(manifest: ModelManifest, others: Iterable[ModelManifest]) -
     )
 
 
-def model_summaries(data: Path, backend: str) -> list[ModelSummary]:
+def model_summaries(data: Path, backend: str, *, research: bool = False) -> list[ModelSummary]:
     """Return what a person must be able to see of each current model.
 
     Parameters
     ----------
     backend
         The engine that runs them here.
+    research
+        Whether models that are for research only read here.
     """
     return [
         ModelSummary(
@@ -105,9 +131,9 @@ def model_summaries(data: Path, backend: str) -> list[ModelSummary]:
             title=model.manifest.title,
             intended_use=model.manifest.intended_use.text,
             limits=" ".join(model.manifest.intended_use.limits),
-            research_only=model.manifest.id in _RESEARCH_ONLY,
+            research_only=model.manifest.research_only,
         )
-        for model in current_models(data)
+        for model in current_models(data, research=research)
         if model.manifest is not None
     ]
 

@@ -20,9 +20,11 @@ from appliance.pipeline import Pipeline, Reader
 from appliance.report.overlay import mask_png, outline_png, overlay_png
 from appliance.scope import Policy
 from appliance.wiring.models import (
+    SWITCHED_OFF,
     InstalledModel,
     current_models,
     installed_models,
+    may_read,
     open_package,
     without_outliner,
 )
@@ -53,10 +55,16 @@ class LoadedModels:
 def load_models(config: Config, data: Path) -> LoadedModels:
     """Load the current models; one whose golden vectors do not agree here does not read.
 
-    Nor does one whose frame is drawn by a model that does not. A model of kinds is checked like the
-    others and reads nothing.
+    Nor does one whose frame is drawn by a model that does not, or one that is for research only
+    where that is switched off. A model of kinds is checked like the others and reads nothing.
     """
-    loaded = [load_model(config, model) for model in current_models(data)]
+    research = config.models.research
+    loaded = [
+        _switched_off(model.manifest)
+        if model.manifest is not None and not may_read(model.manifest, research=research)
+        else load_model(config, model)
+        for model in current_models(data, research=research)
+    ]
     ready = [reader.manifest for reader, _ in loaded if reader is not None]
     readers, checks = [], []
     for reader, check in (_with_outliner(reader, check, ready) for reader, check in loaded):
@@ -64,6 +72,12 @@ def load_models(config: Config, data: Path) -> LoadedModels:
         if reader is not None and reader.manifest.task is not Task.KIND:
             readers.append(reader)
     return LoadedModels(tuple(readers), tuple(checks))
+
+
+def _switched_off(manifest: ModelManifest) -> tuple[None, Check]:
+    """Say of a model for research only why it does not read; that is as it should be."""
+    name = f"{manifest.id} {manifest.version}"
+    return None, replace(health.check_model(name, None), text=SWITCHED_OFF)
 
 
 def _with_outliner(
@@ -147,7 +161,7 @@ def backend_troubles(data: Path) -> dict[str, str | None]:
 
 
 def _engine_failures(backend: Accelerator, data: Path) -> str | None:
-    manifests = (model.manifest for model in current_models(data))
+    manifests = (model.manifest for model in current_models(data, research=True))
     graphs = (m.path(backend.graph) for m in manifests if m and backend.graph in m.files)
     reasons = [reason for graph in graphs if (reason := backend.failure(graph)) is not None]
     return "; ".join(reasons) or None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.config import Config
+    from appliance.domain import ModelSummary
     from appliance.store.database import Store
     from appliance.worklist import Overview
 
@@ -109,12 +110,17 @@ def system_report(config: Config, data: Path, store: Store, worklist: Worklist) 
         dicom_address=address or f"{station.dicom_host}:{station.dicom_port}",
         software_version=software_version(),
         checks=tuple(checks),
-        models=tuple(model_summaries(data, worker.get("backend", "not running"))),
+        models=tuple(_models(config, data, worker)),
         backends=worker.get("backends", {}),
         disk_free_bytes=usage.free,
         disk_total_bytes=usage.total,
         targets=tuple(target.name for target in config.target),
     )
+
+
+def _models(config: Config, data: Path, worker: dict[str, Any]) -> list[ModelSummary]:
+    backend = worker.get("backend", "not running")
+    return model_summaries(data, backend, research=config.models.research)
 
 
 def _worker_detail(text: str) -> dict[str, Any]:

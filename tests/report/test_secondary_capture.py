@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
-from appliance.domain import OperatingPoint, Reading, ReadingState, Reason
+from appliance.domain import RESEARCH_ONLY, OperatingPoint, Reading, ReadingState, Reason
 from appliance.errors import NotAnImageError, TooLargeError
 from appliance.report import panel
 from appliance.report.overlay import film_png, heat_png
@@ -365,3 +365,16 @@ def test_dciodvfy_finds_nothing_wrong(tmp_path: Path, kind: str, body_part: str 
     said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
     assert "SCImage" in said.stderr
     assert not [line for line in said.stderr.splitlines() if line.startswith("Error")]
+
+
+@pytest.mark.parametrize("state", [ReadingState.READ, ReadingState.ABSTAINED])
+def test_research_only_stands_on_the_picture_and_in_the_header(
+    state: ReadingState, pen: Pen
+) -> None:
+    ref = dataclasses.replace(samples.MODEL, research_only=True)
+    ds = parse(build(dataclasses.replace(samples.reading(state), model=ref)))
+    assert RESEARCH_ONLY in pen.text
+    assert RESEARCH_ONLY in ds.SeriesDescription
+    assert len(ds.SeriesDescription) <= 64
+    build()
+    assert pen.text.count(RESEARCH_ONLY) == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from caseload import UPLOAD_BYTES, Caseload, film_png, read, unread
+from caseload import MODEL, UPLOAD_BYTES, Caseload, film_png, read, unread
 
 from appliance.domain import Explanation, Frame, InstanceState, ReadingState
 from appliance.store import instances
@@ -249,3 +249,16 @@ def test_an_upload_that_is_too_large_is_refused_in_words(client: FlaskClient) ->
 
 def test_trouble_is_json_for_programs(client: FlaskClient) -> None:
     assert "nothing here" in client.get("/api/study/7").get_json()["text"]
+
+
+@pytest.mark.parametrize("state", [ReadingState.READ, ReadingState.ABSTAINED])
+def test_research_only_stands_beside_every_result(
+    client: FlaskClient, load: Caseload, state: ReadingState
+) -> None:
+    plain = read() if state is ReadingState.READ else unread(state, "Not sure.")
+    ref = replace(MODEL, research_only=True)
+    case = load.case(replace(plain, model=ref))
+    assert "Research only" in text(client, f"/study/{case}")
+    assert "Research only" in text(client, "/")
+    assert client.get(f"/api/study/{case}").json["model"]["research_only"] is True
+    assert "Research only" not in text(client, f"/study/{load.case(plain)}")
