@@ -2,8 +2,8 @@
 
 Used where eight bits after training cost more than the gates allow. In every step weights and
 activations are rounded as the INT8 graphs round them, while gradients pass as if nothing had been
-(the straight-through estimator: Jacob and others, CVPR 2018); the network as it was before is the
-teacher. What comes out is an FP32 network again, quantized afterwards as any other.
+(the straight-through estimator: Jacob and others, CVPR 2018); the network that was trained, before
+any cut, is the teacher. What comes out is an FP32 network again, quantized afterwards as any other.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def fine_tune(
-    network: Lite0,
+    networks: tuple[Lite0, Lite0],
     films: Films,
     spec: AwareSpec,
     fp32_convolutions: int,
@@ -84,8 +84,8 @@ def fine_tune(
 
     Parameters
     ----------
-    network
-        Becomes the teacher; it is not changed.
+    networks
+        Where it begins, and the teacher: the network before channels were cut. Neither is changed.
     report
         Called after each step with what was measured.
 
@@ -94,8 +94,9 @@ def fine_tune(
     Lite0
         The averaged weights, in floating point.
     """
-    teacher = network.eval().to(memory_format=torch.channels_last)
-    pupil = Pupil(copy.deepcopy(teacher), teacher, films, spec, spec.steps)
+    begun, teacher = networks
+    teacher = teacher.eval().to(memory_format=torch.channels_last)
+    pupil = Pupil(copy.deepcopy(begun), teacher, films, spec, spec.steps)
     pupil.resume(folder / "checkpoint.pt")
     round_as_int8(pupil.network, fp32_convolutions)
     started = time.monotonic()

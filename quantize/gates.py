@@ -61,26 +61,29 @@ def auroc_loss(loss: float, *, pruned: bool) -> Gate:
     return Gate("AUROC loss", loss <= limit, sentence)
 
 
-def flips(count: int, n: int) -> Gate:
-    """Gate how many decisions eight bits turned over."""
-    return _share_at_most("flipped decisions", "eight bits turn", count, n)
+def flips(count: int, n: int, room: float = 1.0) -> Gate:
+    """Gate how many decisions eight bits turned over; `room` is the share of the limit to keep."""
+    return _share_at_most("flipped decisions", "eight bits turn", count, n, room * FLIPS)
 
 
-def tensorrt_flips(count: int, n: int) -> Gate:
-    """Gate how many decisions depend on the engine."""
-    return _share_at_most("flips between engines", "the TensorRT graph turns", count, n)
+def tensorrt_flips(count: int, n: int, room: float = 1.0) -> Gate:
+    """Gate how many decisions depend on the engine; `room` as in `flips`."""
+    return _share_at_most(
+        "flips between engines", "the TensorRT graph turns", count, n, room * FLIPS
+    )
 
 
-def _share_at_most(name: str, subject: str, count: int, n: int) -> Gate:
-    sentence = f"{subject} {count} of {n} decisions, at most {FLIPS:.0%} is allowed"
-    return Gate(name, n > 0 and count <= FLIPS * n, sentence)
+def _share_at_most(name: str, subject: str, count: int, n: int, limit: float) -> Gate:
+    sentence = f"{subject} {count} of {n} decisions, at most {limit:.1%} is allowed"
+    return Gate(name, n > 0 and count <= limit * n, sentence)
 
 
-def probability_change(mean: float) -> Gate:
-    """Gate how far eight bits move a probability."""
+def probability_change(mean: float, room: float = 1.0) -> Gate:
+    """Gate how far eight bits move a probability; `room` as in `flips`."""
+    limit = room * PROBABILITY_CHANGE
     sentence = f"eight bits move the probability by {mean:.4f} in the mean"
-    sentence += f", at most {PROBABILITY_CHANGE:g} is allowed"
-    return Gate("mean change of probability", mean <= PROBABILITY_CHANGE, sentence)
+    sentence += f", at most {limit:g} is allowed"
+    return Gate("mean change of probability", mean <= limit, sentence)
 
 
 def map_agreement(correlation: float) -> Gate:

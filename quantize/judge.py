@@ -141,8 +141,14 @@ def judge_package(
     return [*judge_data(found), *judge(subject, found)]
 
 
-def judge_eight_bits(said: SplitOutputs, rules: Rules) -> list[Gate]:
-    """Judge what eight bits did to decisions and probabilities, and what the engine does."""
+def judge_eight_bits(said: SplitOutputs, rules: Rules, room: float = 1.0) -> list[Gate]:
+    """Judge what eight bits did to decisions and probabilities, and what the engine does.
+
+    Parameters
+    ----------
+    room
+        Share of what the gates allow that may be used up.
+    """
     verdicts = []
     probabilities = rules.platt(said.cpu.logits)
     decided = probabilities >= rules.threshold
@@ -150,12 +156,12 @@ def judge_eight_bits(said: SplitOutputs, rules: Rules) -> list[Gate]:
         in_float = rules.platt(said.fp32.logits)
         turned = decided != (in_float >= rules.threshold)
         verdicts += [
-            gates.flips(int(turned.sum()), turned.size),
-            gates.probability_change(float(np.abs(probabilities - in_float).mean())),
+            gates.flips(int(turned.sum()), turned.size, room),
+            gates.probability_change(float(np.abs(probabilities - in_float).mean()), room),
         ]
     if said.tensorrt is not None:
         turned = decided != (rules.platt(said.tensorrt.logits) >= rules.threshold)
-        verdicts.append(gates.tensorrt_flips(int(turned.sum()), turned.size))
+        verdicts.append(gates.tensorrt_flips(int(turned.sum()), turned.size, room))
     return verdicts
 
 

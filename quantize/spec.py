@@ -155,12 +155,12 @@ class AwareSpec:
     steps, learning_rate
         Of the fine-tuning.
     teacher_weight
-        Share of the target that the network before it gives; the labels give the rest.
+        Share of the target that the network before any cut gives; the labels give the rest.
     """
 
     steps: int
     learning_rate: float
-    teacher_weight: float = 0.9
+    teacher_weight: float = 0.7
 
 
 @dataclass(frozen=True, slots=True)

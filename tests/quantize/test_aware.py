@@ -74,7 +74,9 @@ def test_what_comes_out_is_in_floating_point_and_learnt(recipe_path: Path, tmp_p
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     shown = films(read_recipe(recipe_path))
     seen: list[int] = []
-    tuned = fine_tune(teacher, shown, SPEC, 2, tmp_path, lambda step, _: seen.append(step))
+    tuned = fine_tune(
+        (teacher, teacher), shown, SPEC, 2, tmp_path, lambda step, _: seen.append(step)
+    )
     assert seen == [1, 2]
     assert all(torch.equal(before[n], v) for n, v in teacher.state_dict().items())
     assert any(not torch.equal(before[n], v) for n, v in tuned.state_dict().items())
@@ -84,7 +86,7 @@ def test_what_comes_out_is_in_floating_point_and_learnt(recipe_path: Path, tmp_p
     with torch.inference_mode():
         # another memory layout adds in another order
         assert torch.allclose(tuned.eval()(film)[0], plain(film)[0], atol=2e-4)
-    fine_tune(teacher, shown, SPEC, 2, tmp_path, lambda step, _: seen.append(step))
+    fine_tune((teacher, teacher), shown, SPEC, 2, tmp_path, lambda step, _: seen.append(step))
     assert seen == [1, 2]  # the checkpoint was of the last step
 
 

@@ -22,7 +22,7 @@ from quantize.data import Sample  # noqa: E402
 from quantize.gates import GateError  # noqa: E402
 from quantize.network import Lite0, load_published, published_weights_path  # noqa: E402
 from quantize.spec import RecipeError, read_recipe  # noqa: E402
-from quantize.train import draw, one_cycle  # noqa: E402
+from quantize.train import Best, draw, one_cycle  # noqa: E402
 
 pytestmark = [pytest.mark.workbench, pytest.mark.filterwarnings("default")]
 
@@ -168,6 +168,17 @@ def test_augmentation_keeps_form_and_is_repeatable(recipe_path: Path) -> None:
         assert view.dtype == np.uint8
         assert (view == augmenter(image, np.random.default_rng(seed))).all()
     assert replace(augmenter, erase=0.0).erase == 0
+
+
+def test_an_earlier_checkpoint_is_taken_only_where_it_was_clearly_better(tmp_path: Path) -> None:
+    early, late = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    before = late.weight.clone()
+    best = Best(tmp_path / "best.pt")
+    best.keep(torch.nn.Linear(1, 1), {"a": 0.7, "b": 0.8})
+    best.keep(early, {"a": 0.95, "b": 0.85})
+    best.keep(late, {"a": 0.90, "b": 0.84})
+    assert torch.equal(best.take(late, {"a": 0.90, "b": 0.84}, 0.05).weight, before)
+    assert torch.equal(best.take(late, {"a": 0.90, "b": 0.84}, 0.01).weight, early.weight)
 
 
 def test_the_learning_rate_goes_up_and_down_once() -> None:
