@@ -37,8 +37,12 @@ def toml(manifest: ModelManifest) -> str:
 
 
 def _entries(value: Any) -> list[tuple[str, Any]]:
-    pairs = [(field.name, getattr(value, field.name)) for field in fields(value)]
-    return [(name, entry) for name, entry in pairs if entry is not None]
+    pairs = [(field, getattr(value, field.name)) for field in fields(value)]
+    return [
+        (field.name, entry)
+        for field, entry in pairs
+        if entry is not None and not (entry is False and field.default is False)
+    ]
 
 
 def _lines(value: Any) -> list[str]:
@@ -48,6 +52,8 @@ def _lines(value: Any) -> list[str]:
 def _inline(value: Any, name: str) -> str:
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float):
