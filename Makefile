@@ -222,6 +222,13 @@ bench-drift: ## How soon a changed detector is found, and false alarms (needs th
 bench-drift-report: ## Write the measured part of docs/drift.md
 	@$(BIN)/python bench/drift_report.py
 
+.PHONY: quality-limits bench-quality
+quality-limits: dev ## Derive the quality check's limits from training and validation films
+	@$(BIN)/python bench/quality_limits.py --data $(DATA)
+bench-quality: dev ## Make each defect on the test films, count what is found; write docs/quality.md
+	@$(BIN)/python bench/quality.py --data $(DATA)
+	@$(BIN)/python bench/quality_report.py
+
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py
 

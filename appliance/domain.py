@@ -411,6 +411,12 @@ class Reading:
     timings: Timings = Timings()
     research: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def stopped_for_quality(self) -> bool:
+        """Whether it was refused for its quality, so that a person may have it read anyway."""
+        unfit = self.quality is not None and not self.quality.fit
+        return unfit and self.state is ReadingState.REFUSED
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -535,6 +541,21 @@ class ReferenceResult:
     result_on: str
     entered_by: str
     strata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadAnyway:
+    """A person's wish that a film be read which the quality check stopped.
+
+    Parameters
+    ----------
+    actor, why
+        The person's name and reason, as they were typed.
+    """
+
+    actor: str
+    why: str
+    asked_at: datetime
 
 
 class ItemKind(_Word):

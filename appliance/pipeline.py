@@ -1,8 +1,10 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
 decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
-that outlines goes from predict to measure instead. Before preprocess, a model whose manifest asks
-for a frame has it drawn by the model that it names.
+that outlines goes from predict to measure instead. For the quality check the image is looked at
+once (`sight`): which way up, where the lungs are. The models are shown what was set upright, and
+what they say is brought back to the image as it is stored. A model whose manifest asks for a frame
+gets it from the same outline.
 """
 
 from __future__ import annotations
@@ -17,15 +19,20 @@ from appliance.errors import InferenceError, RefusedError, WaypostError
 from appliance.explain import explain
 from appliance.manifest import Task
 from appliance.measure import frame_or_doubt, measure, outline
-from appliance.quality import Bounds, check_quality, to_grey
+from appliance.quality import (
+    Bounds,
+    as_stored,
+    check_film,
+    check_quality,
+    outline_as_stored,
+    to_grey,
+)
 from appliance.scope import channel_of, choose_model
+from appliance.sight import Eyes, Reader
 from appliance.triage import urgency_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from appliance.domain import (
         ChosenPoint,
@@ -34,10 +41,15 @@ if TYPE_CHECKING:
         Finding,
         OperatingPoint,
         Quality,
+        ReadAnyway,
     )
-    from appliance.inference.predict import Answering, Prediction
+    from appliance.inference.predict import Prediction
     from appliance.manifest import FrameRule, ModelManifest
+    from appliance.quality import Stance
     from appliance.scope import Policy
+    from appliance.sight import Sight
+
+__all__ = ["Pipeline", "Reader"]
 
 # Evidence of one cell of the class activation map, in logits, that is drawn at full strength.
 _FULL_EVIDENCE = 12.0
@@ -46,14 +58,6 @@ _WHOLE_IMAGE = Reason(
     "The model is made for the part around the lungs, but the lungs could not be outlined, so it "
     "was shown the whole image. Look at this film with care.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A model that is ready on this box: what its package says, and the engine that runs it."""
-
-    manifest: ModelManifest
-    predictor: Answering
 
 
 class Pipeline:
@@ -77,6 +81,7 @@ class Pipeline:
     ) -> None:
         self._decode = decode
         self._readers = tuple(readers)
+        self._eyes = Eyes(self._readers)
         self._policy = policy
 
     def read(
@@ -85,6 +90,7 @@ class Pipeline:
         *,
         model_id: str | None = None,
         points: Sequence[ChosenPoint] = (),
+        anyway: ReadAnyway | None = None,
     ) -> tuple[Reading, DecodedImage | None]:
         """Read one file.
 
@@ -96,6 +102,8 @@ class Pipeline:
             The model that a person asked for, or None to choose by the header.
         points
             The operating points that the site chose; each holds for one model version and channel.
+        anyway
+            A person's wish that the image be read even if the quality check stops it, or None.
 
         Returns
         -------
@@ -109,29 +117,21 @@ class Pipeline:
         try:
             image = self._decode(content)
             watch.lap("decode")
-            reading = self._read_image(image, model_id, points, watch)
+            reading = self._read_image(image, _Asked(model_id, points, anyway), watch)
         except RefusedError as error:
             reading = _without_numbers(ReadingState.REFUSED, error, image)
         except WaypostError as error:
             reading = _without_numbers(ReadingState.FAILED, error, image)
         return replace(reading, timings=watch.timings()), image
 
-    def _read_image(
-        self,
-        image: DecodedImage,
-        model_id: str | None,
-        points: Sequence[ChosenPoint],
-        watch: _Watch,
-    ) -> Reading:
+    def _read_image(self, image: DecodedImage, asked: _Asked, watch: _Watch) -> Reading:
         manifests = [reader.manifest for reader in self._readers]
-        scope = choose_model(image.header, manifests, requested=model_id, policy=self._policy)
+        scope = choose_model(image.header, manifests, requested=asked.model_id, policy=self._policy)
         reader = self._readers[scope.index]
         notes = (*image.notes, *scope.notes)
-        quality = check_quality(
-            image.pixels, Bounds(min_side_px=reader.manifest.intended_use.min_side_px)
-        )
+        quality, sight = self._inspect(image, reader, asked.anyway)
         watch.lap("quality")
-        if not quality.fit:
+        if sight is None:
             return Reading(
                 state=ReadingState.REFUSED,
                 reasons=(*quality.reasons, *notes),
@@ -139,23 +139,39 @@ class Pipeline:
                 quality=quality,
                 urgency=urgency_of(ReadingState.REFUSED),
             )
-        grey = to_grey(image.pixels)
-        frame = self._frame(reader.manifest.input.frame, grey)
+        notes = (*_asked_for(asked.anyway), *quality.reasons, *notes)
+        frame = self._frame(reader.manifest.input.frame, sight)
         if isinstance(frame, Reason):
             notes, frame = (frame, *notes), None
-        batch = preprocess.prepare(grey, reader.manifest.input, frame)
+        batch = preprocess.prepare(sight.grey, reader.manifest.input, frame)
         watch.lap("preprocess")
         prediction = reader.predictor.predict(batch)
         watch.lap("predict")
         if reader.manifest.task is Task.SEGMENTATION:
-            reading = _outlined(reader, prediction, notes, quality, image.pixels.shape)
+            reading = _outlined(reader, prediction, notes, quality, sight.grey.shape)
         else:
-            chosen = calibration.chosen_for(points, reader.manifest, channel_of(image.header))
+            chosen = calibration.chosen_for(asked.points, reader.manifest, channel_of(image.header))
             reading = _judge(reader, prediction, notes, quality, frame, chosen)
+        reading = _as_stored(reading, sight.stance, image.pixels.shape)
         watch.lap("explain")
         return reading
 
-    def _frame(self, rule: FrameRule | None, grey: NDArray[np.uint8]) -> Frame | Reason | None:
+    def _inspect(
+        self, image: DecodedImage, reader: Reader, anyway: ReadAnyway | None
+    ) -> tuple[Quality, Sight | None]:
+        """Check the quality; what was seen is None where the image is not to be read.
+
+        What fails as a picture of anything is not looked at further.
+        """
+        bounds = Bounds(min_side_px=reader.manifest.intended_use.min_side_px)
+        quality = check_quality(image.pixels, bounds)
+        if not quality.fit and anyway is None:
+            return quality, None
+        sight = self._eyes.look(to_grey(image.pixels), reader)
+        quality = check_film(quality, sight.film, sight.stance)
+        return quality, sight if quality.fit or anyway is not None else None
+
+    def _frame(self, rule: FrameRule | None, sight: Sight) -> Frame | Reason | None:
         """Return the part of the image to show, None for all of it, or why it must be all of it.
 
         Raises
@@ -165,19 +181,44 @@ class Pipeline:
         """
         if rule is None:
             return None
-        drawing = (reader for reader in self._readers if reader.manifest.draws_for(rule))
-        outliner = next(drawing, None)
-        if outliner is None:
+        outliner, places = self._eyes.outliner, sight.places
+        if outliner is None or places is None or not outliner.draws_for(rule):
             raise InferenceError(
                 f"The model that outlines ({rule.model}) is not ready on this box: install its "
                 "package. The image is kept; a person has to read it.",
                 code="no_model",
             )
-        manifest = outliner.manifest
-        places = outliner.predictor.predict(preprocess.prepare_coarse(grey, manifest.input)).cam[0]
-        rows, columns = grey.shape
-        frame = frame_or_doubt(places, rows, columns, manifest.outputs[0].code, rule.margin)
+        rows, columns = sight.grey.shape
+        frame = frame_or_doubt(places, rows, columns, outliner.outputs[0].code, rule.margin)
         return frame if isinstance(frame, Frame) else _WHOLE_IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked of one reading; see `Pipeline.read`."""
+
+    model_id: str | None
+    points: Sequence[ChosenPoint]
+    anyway: ReadAnyway | None
+
+
+def _asked_for(anyway: ReadAnyway | None) -> tuple[Reason, ...]:
+    if anyway is None:
+        return ()
+    when = f"{anyway.asked_at:%Y-%m-%d %H:%M} UTC"
+    return (
+        Reason("read_anyway", f"Read anyway, asked for by {anyway.actor}, {when}: {anyway.why}"),
+    )
+
+
+def _as_stored(reading: Reading, stance: Stance, shape: tuple[int, ...]) -> Reading:
+    """Bring what was drawn on the upright film back to the film as it is stored."""
+    drawn = reading.explanation
+    return replace(
+        reading,
+        explanation=None if drawn is None else as_stored(drawn, stance, shape[0], shape[1]),
+        outlines=tuple(outline_as_stored(region, stance) for region in reading.outlines),
+    )
 
 
 def _judge(

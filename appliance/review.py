@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from appliance.domain import InstanceState
 from appliance.errors import RefusedError
-from appliance.store import instances, outbox
+from appliance.store import instances, outbox, readings, requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,35 @@ class Review:
             if instances.by_id(db, instance_id) is None:
                 raise RefusedError("There is no such case on this box.", code="no_case")
             instances.insert_review(db, instance_id, act, actor, comment, self._clock())
+
+    def read_anyway(self, instance_id: int, actor: str, why: str) -> None:
+        """Keep the wish that a film be read which the quality check stopped, and queue it.
+
+        Raises
+        ------
+        RefusedError
+            No such case, no name, no reason, or nothing to read anyway: the case was not stopped by
+            the quality check.
+        """
+        actor, why = actor.strip()[:MAX_TEXT], why.strip()[:MAX_TEXT]
+        if not actor:
+            raise RefusedError("Write your name, so that others can ask you.", code="no_name")
+        if not why:
+            raise RefusedError(
+                "Write in a few words why it must be read as it is.", code="no_comment"
+            )
+        with self._store.transaction() as db:
+            instance = instances.by_id(db, instance_id)
+            if instance is None:
+                raise RefusedError("There is no such case on this box.", code="no_case")
+            stored = readings.latest(db, instance_id)
+            stopped = stored is not None and stored.reading.stopped_for_quality
+            if instance.state is not InstanceState.REFUSED or not stopped:
+                raise RefusedError(
+                    "The quality check did not stop this case, or somebody has asked already.",
+                    code="not_stopped",
+                )
+            requests.insert(db, instance_id, actor, why, self._clock())
 
     def send_again(self, item_id: int) -> bool:
         """Put a dead letter back into the outbox; False when there is no such dead letter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from appliance.domain import (
     InstanceState,
@@ -21,7 +21,16 @@ from appliance.errors import DiskFullError, StorageError
 from appliance.report.overlay import film_png, heat_png
 from appliance.report.secondary_capture import result_uid
 from appliance.scope import channel_of
-from appliance.store import drift_streams, heartbeats, instances, jobs, outbox, readings, scores
+from appliance.store import (
+    drift_streams,
+    heartbeats,
+    instances,
+    jobs,
+    outbox,
+    readings,
+    requests,
+    scores,
+)
 from appliance.store.drift_streams import Event, StreamKey
 from appliance.triage import urgency_of
 
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlite_utils import Database
 
-    from appliance.domain import Channel, DecodedImage, StoredInstance
+    from appliance.domain import Channel, DecodedImage, ReadAnyway, StoredInstance
     from appliance.store.database import Store
     from appliance.store.files import FileStore
     from appliance.store.jobs import Job
@@ -62,13 +71,23 @@ class Route:
     results: bool
 
 
+class Reads(Protocol):
+    """The pipeline: bytes of a file to its reading, and its pixels when they could be decoded."""
+
+    def __call__(
+        self, content: bytes, *, anyway: ReadAnyway | None = None
+    ) -> tuple[Reading, DecodedImage | None]:
+        """Read one file; see `Pipeline.read`."""
+        ...
+
+
 class Worker:
     """Reads what was admitted, one job after the other.
 
     Parameters
     ----------
     read
-        The pipeline: bytes of a file to its reading, and its pixels when they could be decoded.
+        The pipeline.
     routes
         The targets for which outbox items are made.
     owner
@@ -83,7 +102,7 @@ class Worker:
         self,
         store: Store,
         files: FileStore,
-        read: Callable[[bytes], tuple[Reading, DecodedImage | None]],
+        read: Reads,
         *,
         routes: Sequence[Route],
         owner: str,
@@ -175,7 +194,9 @@ class Worker:
             content = self._files.read(instance.sha256)
         except StorageError as error:
             return _failed(error.code, error.text), None
-        return self._read(content)
+        with self._store.read() as db:
+            anyway = requests.of_job(db, job.id)
+        return self._read(content) if anyway is None else self._read(content, anyway=anyway)
 
     def _draw(self, reading: Reading, image: DecodedImage | None) -> Mapping[str, str]:
         if image is None:

@@ -96,13 +96,13 @@ def test_a_doubtful_outline_shows_the_whole_image_and_is_said(grid):
     assert reading.state is ReadingState.READ
     assert np.array_equal(watching.shown[0], prepare(FILM.pixels, framed().input))
     assert reading.explanation.frame is None
-    assert [reason.code for reason in reading.reasons] == ["whole_image"]
+    assert [reason.code for reason in reading.reasons] == ["whole_image", "lungs_not_outlined"]
     assert "could not be outlined" in reading.reasons[0].text
 
 
-def test_a_model_without_the_rule_asks_nobody():
+def test_a_model_without_the_rule_is_shown_the_whole_image():
     reading, watching, drawing = read(None, manifest())
-    assert drawing.asked == 0
+    assert drawing.asked == 1  # for the quality check
     assert reading.explanation.frame is None
     assert np.array_equal(watching.shown[0], prepare(FILM.pixels, manifest().input))
 

@@ -31,7 +31,11 @@ HEADER = Header(
     patient_age_years=30.0,
 )
 FILM = DecodedImage(
-    pixels=np.tile(np.linspace(0, 255, COLUMNS).astype(np.uint8), (ROWS, 1)),
+    pixels=np.clip(
+        np.linspace(30, 225, COLUMNS) + np.random.default_rng(0).normal(0, 12, (ROWS, COLUMNS)),
+        0,
+        255,
+    ).astype(np.uint8),
     header=HEADER,
     notes=(),
 )

@@ -86,6 +86,12 @@ class Case:
         return None if self.reading is None else self.reading.model
 
     @property
+    def can_be_read_anyway(self) -> bool:
+        """Whether the quality check stopped it, so that a person may ask for a reading."""
+        refused = self.entry.instance.state is InstanceState.REFUSED
+        return refused and self.reading is not None and self.reading.stopped_for_quality
+
+    @property
     def person(self) -> str:
         """Age and sex in one line."""
         header = self.entry.instance.header

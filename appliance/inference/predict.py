@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +27,7 @@ __all__ = [
     "check_golden",
     "check_parity",
     "load_predictor",
+    "shares_of",
 ]
 
 
@@ -44,6 +46,26 @@ class Prediction:
 
     logits: NDArray[np.float32]
     cam: NDArray[np.float32]
+
+
+def shares_of(prediction: Prediction, manifest: ModelManifest) -> dict[str, dict[str, float]]:
+    """Return what a model of kinds says: group to output code to its share of the group (0 to 1).
+
+    Within a group one answer is right: softmax over its logits. An output without a group is left
+    out.
+    """
+    logits: dict[str, dict[str, float]] = {}
+    for output, logit in zip(manifest.outputs, prediction.logits, strict=True):
+        if output.group is not None:
+            logits.setdefault(output.group, {})[output.code] = float(logit)
+    return {group: _softmax(answers) for group, answers in logits.items()}
+
+
+def _softmax(logits: dict[str, float]) -> dict[str, float]:
+    most = max(logits.values())
+    powers = {code: math.exp(logit - most) for code, logit in logits.items()}
+    total = sum(powers.values())
+    return {code: power / total for code, power in powers.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,8 @@ def change_mark(db: Database) -> tuple[int, ...]:
     row = db.execute(
         "select (select count(*) from instance), (select count(*) from instance"
         " where state = 'reading'), (select coalesce(max(id), 0) from reading),"
-        " (select coalesce(max(id), 0) from review), (select count(*) from outbox"
+        " (select coalesce(max(id), 0) from review),"
+        " (select coalesce(max(id), 0) from read_anyway), (select count(*) from outbox"
         " where state = 'delivered'), (select count(*) from outbox where state = 'dead')"
     ).fetchone()
     return tuple(int(value) for value in row)
@@ -209,8 +210,10 @@ def insert_review(
 def reviews(db: Database, instance_id: int) -> Sequence[Any]:
     """Return what people did with one instance, oldest first."""
     rows: Sequence[Any] = db.execute(
-        "select act, actor, comment, created_at from review where instance_id = ? order by id",
-        [instance_id],
+        "select act, actor, comment, created_at, id from review where instance_id = :instance"
+        " union all select 'read_anyway', actor, why, created_at, id from read_anyway"
+        " where instance_id = :instance order by created_at, id",
+        {"instance": instance_id},
     ).fetchall()
     return rows
 

@@ -1,4 +1,4 @@
-"""Jobs: leased rows, one an instance; whoever holds the lease reads, and only he may commit."""
+"""Jobs: leased rows, one a reading; whoever holds the lease reads, and only he may commit."""
 
 from __future__ import annotations
 

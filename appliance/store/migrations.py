@@ -28,6 +28,24 @@ def m002_scores_references_points_drift(db: Database) -> None:
             db.execute(statement)
 
 
+@MIGRATIONS(transactional=False)
+def m003_read_anyway(db: Database) -> None:
+    """Let an instance have a second job: a person may ask that it be read anyway.
+
+    The job table is made anew without its unique instance, its rows keep their numbers. That needs
+    the foreign keys off, which SQLite allows outside a transaction only; so this step sees to its
+    own, and does nothing when it was cut off after its commit.
+    """
+    if db["read_anyway"].exists():
+        return
+    db.execute("pragma foreign_keys = off")
+    db.execute("begin immediate")
+    for statement in _READ_ANYWAY.split(";\n"):
+        db.execute(statement)
+    db.execute("commit")
+    db.execute("pragma foreign_keys = on")
+
+
 _FIRST = """
 create table instance (
   id integer primary key,
@@ -184,4 +202,32 @@ create table drift_event (
   at real not null
 ) strict;
 create index drift_event_at on drift_event (at)
+"""
+
+_READ_ANYWAY = """
+create table job_anew (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  state text not null default 'ready' check (state in ('ready','leased','done')),
+  tries integer not null default 0,
+  not_before real not null default 0,
+  lease_until real,
+  owner text,
+  last_error text
+) strict;
+insert into job_anew (id, instance_id, state, tries, not_before, lease_until, owner, last_error)
+  select id, instance_id, state, tries, not_before, lease_until, owner, last_error from job;
+drop table job;
+alter table job_anew rename to job;
+create index job_open on job (state, not_before) where state <> 'done';
+create index job_instance on job (instance_id);
+create table read_anyway (
+  id integer primary key,
+  instance_id integer not null references instance (id),
+  job_id integer not null unique references job (id),
+  actor text not null,
+  why text not null,
+  created_at real not null
+) strict;
+create index read_anyway_instance on read_anyway (instance_id)
 """

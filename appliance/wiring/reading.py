@@ -33,15 +33,16 @@ from appliance.wiring.site import check_chosen, chosen_points, kept_points
 from appliance.wiring.storage import build_decoder, open_store, reserve_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from appliance.config import Config
     from appliance.decoder.parent import Decoder
-    from appliance.domain import ChosenPoint, DecodedImage
+    from appliance.domain import ChosenPoint, DecodedImage, ReadAnyway
     from appliance.inference.backend import Accelerator
     from appliance.manifest import ModelManifest
     from appliance.store.database import Store
+    from appliance.worker import Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,19 @@ class LoadedModels:
     readers: tuple[Reader, ...]
     checks: tuple[Check, ...]
 
+    @property
+    def reading_ids(self) -> list[str]:
+        """The ids of those that give readings: all but the models of kinds."""
+        manifests = (reader.manifest for reader in self.readers)
+        return [manifest.id for manifest in manifests if manifest.task is not Task.KIND]
+
 
 def load_models(config: Config, data: Path) -> LoadedModels:
     """Load the current models; one whose golden vectors do not agree here does not read.
 
     Nor does one whose frame is drawn by a model that does not, or one that is for research only
-    where that is switched off. A model of kinds is checked like the others and reads nothing.
+    where that is switched off. A model of kinds is among them: it reads nothing, and is asked what
+    an image is and which way up.
     """
     research = config.models.research
     loaded = [
@@ -69,7 +77,7 @@ def load_models(config: Config, data: Path) -> LoadedModels:
     readers, checks = [], []
     for reader, check in (_with_outliner(reader, check, ready) for reader, check in loaded):
         checks.append(check)
-        if reader is not None and reader.manifest.task is not Task.KIND:
+        if reader is not None:
             readers.append(reader)
     return LoadedModels(tuple(readers), tuple(checks))
 
@@ -113,11 +121,15 @@ def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pi
     return Pipeline(decoder.decode, models.readers, policy)
 
 
-def build_read(
-    pipeline: Pipeline, store: Store, data: Path
-) -> Callable[[bytes], tuple[Reading, DecodedImage | None]]:
+def build_read(pipeline: Pipeline, store: Store, data: Path) -> Reads:
     """Return the straight way with the operating points that hold when an image is read."""
-    return lambda content: pipeline.read(content, points=chosen_points(store, data))
+
+    def read(
+        content: bytes, *, anyway: ReadAnyway | None = None
+    ) -> tuple[Reading, DecodedImage | None]:
+        return pipeline.read(content, points=chosen_points(store, data), anyway=anyway)
+
+    return read
 
 
 def build_upgrade(
@@ -189,7 +201,7 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
         ),
     ]
     models = load_models(config, data)
-    if not models.readers:
+    if not models.reading_ids:
         checks.append(
             Check("models", "Models", ok=False, text="no model reads here. Install a package.")
         )
@@ -208,7 +220,7 @@ def read_files(
     """
     data, config = data_folder(options), load(options)
     models = load_models(config, data)
-    known = [reader.manifest.id for reader in models.readers]
+    known = models.reading_ids
     if model_id is not None and model_id not in known:
         raise ConfigError(_no_such_model(model_id, known, models.checks))
     with build_decoder(config) as decoder:

@@ -74,7 +74,7 @@ def test_the_walk_names_code_that_exists():
 def test_the_pipeline_runs_its_stages_in_the_order_that_it_tells():
     source = text("appliance/pipeline.py")
     body = source[source.index("def _read_image") :]
-    stages = ["choose_model(", "check_quality(", "preprocess.prepare(", ".predict(", "_judge("]
+    stages = ["choose_model(", "_inspect(", "preprocess.prepare(", ".predict(", "_judge("]
     places = [body.index(stage) for stage in stages]
     assert places == sorted(places)
 

@@ -64,6 +64,19 @@ def review(instance_id: int) -> AnyResponse | tuple[str, int]:
     return redirect(url_for(".show", instance_id=instance_id, _anchor="acts"), code=303)
 
 
+@VIEW.post("/<int:instance_id>/read-anyway")
+def read_anyway(instance_id: int) -> AnyResponse | tuple[str, int]:
+    """Have a film read that the quality check stopped; who asked and why is kept."""
+    study = _study(instance_id)
+    actor, why = request.form.get("actor", ""), request.form.get("why", "")
+    try:
+        pages().services.review.read_anyway(instance_id, actor, why)
+    except RefusedError as error:
+        typed = {"anyway_actor": actor, "why": why}
+        return _page(study, anyway_trouble=error.text, typed=typed), 400
+    return redirect(url_for(".show", instance_id=instance_id), code=303)
+
+
 @VIEW.post("/<int:instance_id>/deliveries/<int:item_id>/again")
 def send_again(instance_id: int, item_id: int) -> AnyResponse:
     """Put a dead letter of this case back into the outbox."""
@@ -82,7 +95,13 @@ def _study(instance_id: int) -> Study:
     return found
 
 
-def _page(study: Study, *, trouble: str = "", typed: dict[str, str] | None = None) -> str:
+def _page(
+    study: Study,
+    *,
+    trouble: str = "",
+    anyway_trouble: str = "",
+    typed: dict[str, str] | None = None,
+) -> str:
     held = pages()
     mark = held.live.mark()
     case = case_of_study(study, held.now())
@@ -94,6 +113,7 @@ def _page(study: Study, *, trouble: str = "", typed: dict[str, str] | None = Non
         headline=_headline(case.entry.instance.state.value),
         summary=held.model(case.model),
         trouble=trouble,
+        anyway_trouble=anyway_trouble,
         typed=typed or {},
         mark=mark,
     )
