@@ -107,6 +107,7 @@ def findings(
         One for each operating point, in the manifest's order; positive from the threshold on.
     """
     labels = {output.code: output.label for output in manifest.outputs}
+    coverage = {rule.output: 1 - rule.alpha for rule in manifest.abstention}
     points = [
         (rule.output, (chosen or {}).get(rule.output, OperatingPoint(rule.name, rule.threshold)))
         for rule in manifest.operating_points
@@ -118,6 +119,7 @@ def findings(
             probability=values[code],
             operating_point=point,
             positive=values[code] >= point.threshold,
+            coverage=coverage.get(code),
         )
         for code, point in dict.fromkeys(points)
     )

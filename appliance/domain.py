@@ -279,6 +279,10 @@ class Finding:
         Calibrated, 0 to 1.
     positive
         Whether `probability` reaches the operating point's threshold.
+    coverage
+        The share of films of each class (with the signs, and without) whose right answer is among
+        those that the model leaves open, at least; where both are, it abstains. None where the
+        model has no such rule.
     """
 
     code: str
@@ -286,6 +290,7 @@ class Finding:
     probability: float
     operating_point: OperatingPoint
     positive: bool
+    coverage: float | None = None
 
     @property
     def signs(self) -> str:
@@ -300,6 +305,18 @@ class Finding:
         if value < 1:
             return "under 1"
         return "over 99" if value > 99 else str(value)
+
+    @property
+    def coverage_said(self) -> str:
+        """What is said of `coverage` beside the answer, or nothing."""
+        if self.coverage is None:
+            return ""
+        share = math.floor(self.coverage * 100 + 1e-9)
+        return (
+            "On films like those it was tuned on, the right answer stays open for at least "
+            f"{share} in 100, with these signs or without. Where both answers stay open, the box "
+            "says “not sure”."
+        )
 
     @property
     def word(self) -> str:
@@ -340,6 +357,32 @@ class Quality:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
+# Beside every heat map.
+HEAT_LIMITS = (
+    "The map shows what moved the number, not where a disease is. It can point at the wrong place."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Where the evidence is strongest, in a reader's words.
+
+    Parameters
+    ----------
+    code, label
+        ``left_lower`` and *left lower lung field*, ``left`` and *left lung*, or ``outside`` and
+        *outside the lung fields*. Left is the patient's left: the right of a frontal film.
+    """
+
+    code: str
+    label: str
+
+    @property
+    def place(self) -> str:
+        """The label as a part of a sentence."""
+        return self.label if self.code == "outside" else f"in the {self.label}"
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Where the model looked.
@@ -353,11 +396,14 @@ class Explanation:
         the model's full evidence for the finding. Row 0 is its top as displayed.
     frame
         The part of the image that the model was shown, or None: the whole image.
+    region
+        The name of the place, or None where there is no clear one or the lungs are not outlined.
     """
 
     code: str
     heat: NDArray[np.uint8]
     frame: Frame | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True)

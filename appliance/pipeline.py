@@ -13,10 +13,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from appliance import calibration, preprocess
 from appliance.domain import Frame, Reading, ReadingState, Reason, Timings, Urgency
 from appliance.errors import InferenceError, RefusedError, WaypostError
-from appliance.explain import explain
+from appliance.explain import explain, region_of
 from appliance.manifest import Task
 from appliance.measure import frame_or_doubt, measure, outline
 from appliance.quality import (
@@ -152,7 +154,7 @@ class Pipeline:
         else:
             chosen = calibration.chosen_for(asked.points, reader.manifest, channel_of(image.header))
             reading = _judge(reader, prediction, notes, quality, frame, chosen)
-        reading = _as_stored(reading, sight.stance, image.pixels.shape)
+        reading = _as_stored(_with_place(reading, sight), sight.stance, image.pixels.shape)
         watch.lap("explain")
         return reading
 
@@ -209,6 +211,19 @@ def _asked_for(anyway: ReadAnyway | None) -> tuple[Reason, ...]:
     return (
         Reason("read_anyway", f"Read anyway, asked for by {anyway.actor}, {when}: {anyway.why}"),
     )
+
+
+def _with_place(reading: Reading, sight: Sight) -> Reading:
+    """Name the place of most of the evidence, where the lungs are outlined and the sides sure."""
+    drawn, film = reading.explanation, sight.film
+    doubtful = reading.quality is not None and any(
+        reason.code == "mirrored" for reason in reading.quality.reasons
+    )
+    if drawn is None or film is None or film.lungs is None or doubtful:
+        return reading
+    rows, columns = sight.grey.shape
+    region = region_of(drawn, film.lungs.astype(np.uint8), (rows, columns))
+    return replace(reading, explanation=replace(drawn, region=region))
 
 
 def _as_stored(reading: Reading, stance: Stance, shape: tuple[int, ...]) -> Reading:

@@ -115,7 +115,9 @@ def _what(reading: Reading) -> str:
         f" {finding.operating_point.threshold * 100:.0f})"
         for finding in reading.findings
     ]
-    return "; ".join([*found, *(_measured(item) for item in reading.measurements)])
+    drawn = reading.explanation
+    place = [] if drawn is None or drawn.region is None else [f"strongest {drawn.region.place}"]
+    return "; ".join([*found, *place, *(_measured(item) for item in reading.measurements)])
 
 
 def _measured(item: Measurement) -> str:

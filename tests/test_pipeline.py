@@ -133,6 +133,7 @@ def test_the_json_line_has_the_promised_keys():
         "model",
         "findings",
         "measurements",
+        "explanation",
         "quality",
         "timings_ms",
     ]
@@ -143,7 +144,10 @@ def test_the_json_line_has_the_promised_keys():
         "probability",
         "operating_point",
         "positive",
+        "coverage",
     }
+    assert line["findings"][0]["coverage"] == pytest.approx(0.9)
+    assert line["explanation"] == {"finding": "pneumonia", "region": None}
     assert set(line["timings_ms"]) == {
         "decode",
         "quality",

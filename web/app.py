@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Flask, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from appliance.domain import RESEARCH_ONLY
+from appliance.domain import HEAT_LIMITS, RESEARCH_ONLY
 from appliance.errors import RefusedError, WaypostError
 from web import guard, words
 from web.live import Live
@@ -71,6 +71,7 @@ def create_app(services: WebServices) -> Flask:
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["words"] = words
     app.jinja_env.globals["research_only"] = RESEARCH_ONLY
+    app.jinja_env.globals["heat_limits"] = HEAT_LIMITS
     app.extensions[KEY] = Pages(services=services, live=Live(services.worklist.version))
     guard.install(app)
     for view in VIEWS:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from appliance.domain import Finding, Measurement, ModelRef, Reason, WorklistEntry
+    from appliance.domain import Finding, Measurement, ModelRef, Reason, Region, WorklistEntry
     from appliance.worklist import Study
 
 _UNANSWERED = {
@@ -90,6 +90,12 @@ class Case:
         """Whether the quality check stopped it, so that a person may ask for a reading."""
         refused = self.entry.instance.state is InstanceState.REFUSED
         return refused and self.reading is not None and self.reading.stopped_for_quality
+
+    @property
+    def region(self) -> Region | None:
+        """Where the evidence is strongest, where the box gave an answer and there is a name."""
+        explanation = self.reading.explanation if self.answered and self.reading else None
+        return None if explanation is None else explanation.region
 
     @property
     def person(self) -> str:
@@ -205,6 +211,7 @@ def as_json(case: Case) -> dict[str, Any]:
         "findings": [_finding_json(view) for view in case.findings],
         "measurements": [asdict(item) for item in case.measurements],
         "frame": _frame_json(case),
+        "region": None if case.region is None else asdict(case.region),
         "model": None if case.model is None else asdict(case.model),
         "deliveries": {
             "open": case.entry.deliveries_open,

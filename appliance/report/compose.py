@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from appliance.domain import ModelRef, Quality, Reading
+    from appliance.domain import Explanation, ModelRef, Quality, Reading
 
 
 def json_line(
@@ -41,6 +41,7 @@ def json_line(
         "model": model_object(reading.model),
         "findings": [asdict(finding) for finding in reading.findings] if is_read else [],
         "measurements": [asdict(item) for item in reading.measurements] if is_read else [],
+        "explanation": explanation_object(reading.explanation) if is_read else None,
         "quality": quality_object(reading.quality),
         "timings_ms": {key: round(value, 3) for key, value in asdict(reading.timings).items()},
     }
@@ -57,6 +58,14 @@ def model_object(model: ModelRef | None) -> dict[str, Any] | None:
     if not model.research_only:
         del said["research_only"]
     return said
+
+
+def explanation_object(explanation: Explanation | None) -> dict[str, Any] | None:
+    """Return which finding was explained, and the name of the place with most of the evidence."""
+    if explanation is None:
+        return None
+    region = explanation.region
+    return {"finding": explanation.code, "region": None if region is None else asdict(region)}
 
 
 def quality_object(quality: Quality | None) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from appliance.domain import RESEARCH_ONLY, ReadingState
+from appliance.domain import HEAT_LIMITS, RESEARCH_ONLY, ReadingState
 from appliance.report.overlay import blend, fitted, ramp
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ def draw_sheet(
         top += [
             _Line("where the model looked", 0.42, _QUIET, gap=20),
             _Line(kind="legend", gap=4),
+            *_looked(reading),
         ]
     bottom = _origin(stored, software_version, intended_use)
     picture = _picture(film, heat if shows_heat else None)
@@ -112,6 +113,14 @@ def draw_sheet(
     _draw(panel, bottom, rows - _MARGIN - _height(bottom))
     sheet[:, picture.shape[1] :] = panel
     return sheet
+
+
+def _looked(reading: Reading) -> list[_Line]:
+    """Say in words where the evidence is strongest, and what the map is worth."""
+    drawn, lines = reading.explanation, []
+    if drawn is not None and drawn.region is not None:
+        lines = _wrapped(f"strongest {drawn.region.place}", 0.5, _TEXT, gap=8)
+    return lines + _wrapped(HEAT_LIMITS, 0.42, _QUIET, gap=6)
 
 
 def likelihood(finding: Finding) -> str:
@@ -176,6 +185,7 @@ def _finding(finding: Finding) -> list[_Line]:
         *_wrapped(likelihood(finding), 0.92, colour, bold=True, gap=4),
         _Line(kind="bar", gap=10, finding=finding, colour=colour),
         *_wrapped(said, 0.44, _QUIET, gap=2),
+        *(_wrapped(finding.coverage_said, 0.4, _QUIET, gap=4) if finding.coverage_said else []),
     ]
 
 
@@ -317,7 +327,17 @@ def _font(*, bold: bool) -> int:
 
 def _ascii(text: str) -> str:
     """Return what the drawn fonts have: letters without accents, plain dashes and quotes."""
-    plain = text.translate({0x2018: "'", 0x2019: "'", 0x2013: "-", 0x2014: "-", 0x2026: "..."})
+    plain = text.translate(
+        {
+            0x2018: "'",
+            0x2019: "'",
+            0x201C: '"',
+            0x201D: '"',
+            0x2013: "-",
+            0x2014: "-",
+            0x2026: "...",
+        }
+    )
     folded = unicodedata.normalize("NFKD", plain)
     kept = "".join(sign for sign in folded if not unicodedata.combining(sign))
     return kept.encode("ascii", "replace").decode("ascii").replace("\n", " ")

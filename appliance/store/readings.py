@@ -20,6 +20,7 @@ from appliance.domain import (
     Reading,
     ReadingState,
     Reason,
+    Region,
     StoredReading,
     Timings,
     Urgency,
@@ -92,6 +93,7 @@ def _explanation_body(explanation: Explanation | None) -> dict[str, Any] | None:
         "code": explanation.code,
         "heat": explanation.heat.tolist(),
         "frame": asdict(explanation.frame) if explanation.frame else None,
+        "region": asdict(explanation.region) if explanation.region else None,
     }
 
 
@@ -137,8 +139,10 @@ def _quality(body: dict[str, Any] | None) -> Quality | None:
 def _explanation(body: dict[str, Any] | None) -> Explanation | None:
     if body is None:
         return None
+    region = body.get("region")  # an older row has none
     return Explanation(
         code=body["code"],
         heat=np.array(body["heat"], np.uint8),
         frame=Frame(**body["frame"]) if body["frame"] else None,
+        region=Region(**region) if region else None,
     )

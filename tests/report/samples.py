@@ -19,6 +19,7 @@ from appliance.domain import (
     Reading,
     ReadingState,
     Reason,
+    Region,
     Source,
     StoredInstance,
     StoredReading,
@@ -38,7 +39,8 @@ def film(rows: int = 600, columns: int = 480) -> NDArray[np.uint8]:
 def explanation(top: int = 255) -> Explanation:
     y, x = np.mgrid[0:9, 0:9]
     heat = top * np.exp(-((y - 5.0) ** 2 + (x - 6.0) ** 2) / 2.4)
-    return Explanation("pneumonia", heat.astype(np.uint8))
+    region = Region("left_lower", "left lower lung field")
+    return Explanation("pneumonia", heat.astype(np.uint8), region=region)
 
 
 def finding(probability: float = 0.82, threshold: float = 0.41) -> Finding:

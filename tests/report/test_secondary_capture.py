@@ -378,3 +378,21 @@ def test_research_only_stands_on_the_picture_and_in_the_header(
     assert len(ds.SeriesDescription) <= 64
     build()
     assert pen.text.count(RESEARCH_ONLY) == 1
+
+
+def test_the_panel_says_where_and_how_sure(pen: Pen) -> None:
+    finding = dataclasses.replace(samples.finding(), coverage=0.9)
+    read = samples.reading(findings=(finding,), explanation=samples.explanation())
+    build(read)
+    said = " ".join(pen.text.split())
+    assert "strongest in the left lower lung field" in said
+    assert "not where a disease is" in said
+    assert "at least 90 in 100" in said
+    assert not FORBIDDEN.search(said)
+
+
+@pytest.mark.parametrize("state", UNREAD)
+def test_the_panel_names_no_place_without_an_answer(pen: Pen, state: ReadingState) -> None:
+    build(samples.reading(state, explanation=samples.explanation()))
+    assert "left lower" not in pen.text
+    assert "moved the number" not in pen.text

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from caseload import MODEL, UPLOAD_BYTES, Caseload, film_png, read, unread
 
-from appliance.domain import Explanation, Frame, InstanceState, ReadingState
+from appliance.domain import Explanation, Frame, InstanceState, ReadingState, Region
 from appliance.store import instances
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
+
+    from appliance.domain import Reading
 
 UNANSWERED = ("abstained", "refused", "failed", "quarantined", "arrived")
 
@@ -262,3 +264,43 @@ def test_research_only_stands_beside_every_result(
     assert "Research only" in text(client, "/")
     assert client.get(f"/api/study/{case}").json["model"]["research_only"] is True
     assert "Research only" not in text(client, f"/study/{load.case(plain)}")
+
+
+def looked(state: ReadingState = ReadingState.READ) -> Reading:
+    """Return a reading with a place that the box would name; whether it may is its state's."""
+    plain = read(0.7321)
+    (finding,) = plain.findings
+    region = Region("left_lower", "left lower lung field")
+    heat = np.full((4, 4), 200, np.uint8)
+    return replace(
+        plain,
+        state=state,
+        findings=(replace(finding, coverage=0.9),),
+        explanation=Explanation("pneumonia", heat, region=region),
+        research={"pneumonia": 0.7321},
+    )
+
+
+def test_the_study_says_where_and_how_sure(client: FlaskClient, load: Caseload) -> None:
+    case = load.case(looked())
+    page = text(client, f"/study/{case}")
+    assert "strongest <b>in the left lower lung field</b>" in page
+    assert "not where a disease is" in page
+    assert "at least 90 in 100" in page
+    assert client.get(f"/api/study/{case}").json["region"] == {
+        "code": "left_lower",
+        "label": "left lower lung field",
+    }
+
+
+@pytest.mark.parametrize("state", [s for s in ReadingState if s is not ReadingState.READ])
+def test_no_page_has_a_number_of_a_reading_that_cannot_answer(
+    client: FlaskClient, load: Caseload, state: ReadingState
+) -> None:
+    case = load.case(looked(state))
+    for path in (f"/study/{case}", "/", f"/api/study/{case}", "/api/worklist"):
+        page = text(client, path)
+        # The film's own technical values stand behind "For the technician" when it was read.
+        for sign in ("0.73", "73.2", "73 in 100", "in 100", "left lower", "left_lower"):
+            assert sign not in page, (path, sign)
+    assert client.get(f"/study/{case}/heat.png").status_code == 404
