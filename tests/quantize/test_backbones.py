@@ -143,9 +143,7 @@ def test_the_network_is_the_published_one(name: str) -> None:
     )
     pytest.importorskip(backbone(name).weights[0], reason="needs the published weights")
     # At 225 each stride meets an odd side, where TensorFlow pads as we do.
-    theirs = package.EfficientNet.from_name(
-        name.replace("_", "-"), override_params={"image_size": 225}
-    ).eval()
+    theirs = package.EfficientNet.from_name(name.replace("_", "-"), image_size=225).eval()
     path = published_weights_path(name)
     theirs.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     ours = build(name, 1, pretrained=True).eval()
