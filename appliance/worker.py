@@ -178,8 +178,9 @@ class Worker:
                 instances.set_header(db, instance.id, image.header)
                 channel = channel_of(image.header)
                 scores.insert(db, reading_id, reading, channel)
-                seen = observation(reading, image)
-                _watch(db, _stream_key(instance, reading, channel), seen, now)
+                if requests.of_job(db, job.id) is None:  # a film enters the watch once
+                    seen = observation(reading, image)
+                    _watch(db, _stream_key(instance, reading, channel), seen, now)
             for item in self._items(instance, reading, reading_id):
                 outbox.enqueue(db, item, now)
 

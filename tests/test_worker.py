@@ -18,7 +18,16 @@ from appliance.domain import (
     Urgency,
 )
 from appliance.errors import DiskFullError
-from appliance.store import drift_streams, heartbeats, instances, jobs, outbox, readings
+from appliance.store import (
+    drift_streams,
+    heartbeats,
+    instances,
+    jobs,
+    outbox,
+    readings,
+    requests,
+    scores,
+)
 from appliance.store.files import FileStore
 from appliance.store.instances import NewInstance
 from appliance.worker import Route, Worker, observation
@@ -191,6 +200,20 @@ def test_each_film_enters_the_watch_of_its_station_and_an_alarm_is_kept(store, f
         ("alarm", "ROOM1", "higher")
     ]
     assert drift.Stream.from_json(row["body"]).tracks["score"].seen == drift.REFERENCE + 20
+
+
+def test_a_film_that_is_read_anyway_enters_the_watch_once(store, make, admitted, clock):
+    refused = replace(read(), state=ReadingState.REFUSED, quality=Quality(fit=False), research={})
+    make((refused, IMAGE)).run_once()
+    with store.transaction() as db:
+        requests.insert(db, admitted, "Ada", "the patient has left", clock())
+    make(lambda _content, **_: (read(0.9), IMAGE)).run_once()
+    with store.read() as db:
+        (row,) = drift_streams.rows(db)
+        counts = scores.weeks(db, 0.0, clock() + 1)
+    tracks = drift.Stream.from_json(row["body"]).tracks
+    assert (tracks["unfit"].seen, tracks["score"].seen) == (1, 0)
+    assert [(r["images"], r["unfit"], r["scored"]) for r in counts] == [(1, 1, 0)]
 
 
 def test_a_file_is_watched_by_its_way_in_never_by_its_name(store, files, make, clock):

@@ -88,7 +88,8 @@ def weeks(db: Database, since: float, until: float) -> Sequence[Any]:
     """Return rows of (station, model_id, model_version, channel, images, scored, unfit, abnormal).
 
     Counted are images that a model scored, or that the quality check refused, between two times
-    (seconds since the epoch). An image that did not come over DICOM counts for its way in.
+    (seconds since the epoch). An image that did not come over DICOM counts for its way in, and one
+    that was read again as a person wished counts as it was read first.
     """
     rows: Sequence[Any] = db.execute(
         f"select {_STATION} as station, json_extract(reading.body, '$.model.id') as model_id,"  # noqa: S608
@@ -102,7 +103,7 @@ def weeks(db: Database, since: float, until: float) -> Sequence[Any]:
         " from reading join instance on instance.id = reading.instance_id"
         " left join (select reading_id, channel from score group by reading_id) as score"
         "   on score.reading_id = reading.id"
-        " where reading.created_at >= ? and reading.created_at < ?"
+        f" where {_FIRST} and reading.created_at >= ? and reading.created_at < ?"
         " and (score.reading_id is not null or json_extract(reading.body, '$.quality.fit') = 0)"
         " group by 1, 2, 3, 4 order by 1, 2, 3, 4",
         [since, until],
@@ -119,12 +120,14 @@ def tenths(db: Database, since: float, until: float) -> Sequence[Any]:
         " max(score.probability) as probability from score"
         " join reading on reading.id = score.reading_id"
         " join instance on instance.id = reading.instance_id"
-        " where reading.created_at >= ? and reading.created_at < ? group by score.reading_id)"
+        f" where {_FIRST} and reading.created_at >= ? and reading.created_at < ?"
+        " group by score.reading_id)"
         " group by 1, 2, 3, 4, 5",
         [since, until],
     ).fetchall()
     return rows
 
 
+_FIRST = "reading.job_id not in (select job_id from read_anyway)"
 # A file's name is no station, and may be a patient's.
 _STATION = "case when instance.source = 'dicom' then instance.station else instance.source end"
