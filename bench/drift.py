@@ -100,16 +100,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("WAYPOST_DATA", "")))
     parser.add_argument("--limits", action="store_true", help="find the limits by simulation")
+    parser.add_argument("--site", choices=SITES, help="measure one site, and keep the others'")
     asked = parser.parse_args()
     if asked.limits:
         limits()
         return
     data = asked.data if asked.data.name else ROOT.parent / "shared" / "data"
-    result = {"machine": describe(), "streams": STREAMS, "stable_images": STABLE, "sites": {}}
-    for site, splits in SITES.items():
-        result["sites"][site] = measure(read_films(data / site, splits))
+    known = OUT / "drift.json"
+    kept = json.loads(known.read_text("utf-8"))["sites"] if asked.site and known.is_file() else {}
+    result = {"machine": describe(), "streams": STREAMS, "stable_images": STABLE, "sites": kept}
+    for site in [asked.site] if asked.site else SITES:
+        result["sites"][site] = measure(read_films(data / site, SITES[site]))
         print(json.dumps(result["sites"][site], indent=1))
-    save("drift", result)
+        save("drift", result)
     sites = result["sites"].values()
     quiet = all(site["false_alarms_per_1000"] <= 1 for site in sites)
     soon = all(
