@@ -200,6 +200,26 @@ class Frame:
         return self.bottom - self.top
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an image is, as the model of kinds tells it.
+
+    Parameters
+    ----------
+    code
+        ``frontal_chest``, ``breast_ultrasound``, ``fetal_head_ultrasound``, ``lung_ultrasound`` or
+        ``other``: the kind that holds half of the answer or more, ``other`` where none does.
+    share
+        That kind's share of the answer, 0 to 1.
+    sure
+        Whether the share reaches the kind's operating point (one half where it has none).
+    """
+
+    code: str
+    share: float
+    sure: bool
+
+
 # What stands beside every result of a model that is for research only.
 RESEARCH_ONLY = "Research only"
 

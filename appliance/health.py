@@ -73,6 +73,18 @@ def check_model(name: str, trouble: str | None) -> Check:
     return Check(f"model_{name}", f"Model {name}", trouble is None, text)
 
 
+def check_kinds(gate: str | None) -> Check:
+    """Say whether a model tells kinds of images here; without one the box reads all the same."""
+    if gate is None:
+        text = (
+            "not checked: a picture of something else is read like a film. Install the package "
+            "gate."
+        )
+    else:
+        text = f"checked by {gate} before an image is read"
+    return Check("kinds", "Kinds of images", gate is not None, text)
+
+
 def check_operating_points(chosen: int, troubles: Sequence[str]) -> Check:
     """Say whether the signed record of chosen operating points is whole."""
     if troubles:

@@ -1,10 +1,10 @@
 """The straight way of one image, top to bottom: the table of contents of the project.
 
 decode -> scope -> quality -> preprocess -> predict -> calibration -> triage -> explain; a model
-that outlines goes from predict to measure instead. For the quality check the image is looked at
-once (`sight`): which way up, where the lungs are. The models are shown what was set upright, and
-what they say is brought back to the image as it is stored. A model whose manifest asks for a frame
-gets it from the same outline.
+that outlines goes from predict to measure instead. The image is looked at once (`sight`): what it
+is and which way up, for the scope and the quality check, and where the lungs are. The models are
+shown what was set upright, and what they say is brought back to the image as it is stored. A model
+whose manifest asks for a frame gets it from the same outline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from appliance.quality import (
     outline_as_stored,
     to_grey,
 )
-from appliance.scope import channel_of, choose_model
+from appliance.scope import channel_of, choose_model, kind_of
 from appliance.sight import Eyes, Reader
 from appliance.triage import urgency_of
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         DecodedImage,
         Explanation,
         Finding,
+        Kind,
         OperatingPoint,
         Quality,
         ReadAnyway,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from appliance.quality import Stance
     from appliance.scope import Policy
     from appliance.sight import Sight
+
+    Kinds = Mapping[str, Mapping[str, float]]
 
 __all__ = ["Pipeline", "Reader"]
 
@@ -128,10 +131,17 @@ class Pipeline:
 
     def _read_image(self, image: DecodedImage, asked: _Asked, watch: _Watch) -> Reading:
         manifests = [reader.manifest for reader in self._readers]
-        scope = choose_model(image.header, manifests, requested=asked.model_id, policy=self._policy)
+        kinds = self._eyes.kinds(to_grey(image.pixels))
+        scope = choose_model(
+            image.header,
+            manifests,
+            requested=asked.model_id,
+            policy=self._policy,
+            kind=self._kind(kinds),
+        )
         reader = self._readers[scope.index]
         notes = (*image.notes, *scope.notes)
-        quality, sight = self._inspect(image, reader, asked.anyway)
+        quality, sight = self._inspect(image, reader, kinds, asked.anyway)
         watch.lap("quality")
         if sight is None:
             return Reading(
@@ -154,12 +164,19 @@ class Pipeline:
         else:
             chosen = calibration.chosen_for(asked.points, reader.manifest, channel_of(image.header))
             reading = _judge(reader, prediction, notes, quality, frame, chosen)
+        if scope.doubt is not None:
+            reading = _held_back(reading, scope.doubt)
         reading = _as_stored(_with_place(reading, sight), sight.stance, image.pixels.shape)
         watch.lap("explain")
         return reading
 
+    def _kind(self, kinds: Kinds | None) -> Kind | None:
+        """Return what the image is, or None where no model tells kinds on this box."""
+        gate = self._eyes.gate
+        return None if gate is None or kinds is None else kind_of(kinds["kind"], gate)
+
     def _inspect(
-        self, image: DecodedImage, reader: Reader, anyway: ReadAnyway | None
+        self, image: DecodedImage, reader: Reader, kinds: Kinds | None, anyway: ReadAnyway | None
     ) -> tuple[Quality, Sight | None]:
         """Check the quality; what was seen is None where the image is not to be read.
 
@@ -169,7 +186,7 @@ class Pipeline:
         quality = check_quality(image.pixels, bounds)
         if not quality.fit and anyway is None:
             return quality, None
-        sight = self._eyes.look(to_grey(image.pixels), reader)
+        sight = self._eyes.look(to_grey(image.pixels), reader, kinds)
         quality = check_film(quality, sight.film, sight.stance)
         return quality, sight if quality.fit or anyway is not None else None
 
@@ -210,6 +227,20 @@ def _asked_for(anyway: ReadAnyway | None) -> tuple[Reason, ...]:
     when = f"{anyway.asked_at:%Y-%m-%d %H:%M} UTC"
     return (
         Reason("read_anyway", f"Read anyway, asked for by {anyway.actor}, {when}: {anyway.why}"),
+    )
+
+
+def _held_back(reading: Reading, doubt: Reason) -> Reading:
+    """Take the answer out of a reading: the image may be none that the model was made for."""
+    return replace(
+        reading,
+        state=ReadingState.ABSTAINED,
+        reasons=(doubt, *reading.reasons),
+        findings=(),
+        measurements=(),
+        explanation=None,
+        outlines=(),
+        urgency=urgency_of(ReadingState.ABSTAINED),
     )
 
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.domain import Channel, Reason
+from appliance.domain import Channel, Kind, Reason
 from appliance.errors import InferenceError, UnsupportedError
 from appliance.manifest import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from appliance.domain import Header
     from appliance.manifest import IntendedUse, ModelManifest
@@ -36,6 +36,24 @@ _FILMS = frozenset({"CR", "DX"})
 _LATERAL = {"LL", "RL", "LATERAL", "LAT"}
 
 
+# The kinds that the gate tells, by what a model is made for: modalities, and one of the body parts.
+_ULTRASOUND = frozenset({"US"})
+_KINDS = {
+    "frontal_chest": (_FILMS, frozenset({"CHEST"})),
+    "breast_ultrasound": (_ULTRASOUND, frozenset({"BREAST"})),
+    "fetal_head_ultrasound": (_ULTRASOUND, frozenset({"HEAD", "FETUS"})),
+    "lung_ultrasound": (_ULTRASOUND, frozenset({"CHEST", "LUNG"})),
+}
+_KIND_WORDS = {
+    "frontal_chest": "a frontal chest film",
+    "breast_ultrasound": "a breast ultrasound image",
+    "fetal_head_ultrasound": "an ultrasound image of a fetal head",
+    "lung_ultrasound": "a lung ultrasound image",
+}
+_OTHER = "other"
+_HALF = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What the site decides about unknown things.
@@ -51,10 +69,50 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The place in `models` of the model that may read the image, and what stays unknown."""
+    """Which model may read the image.
+
+    Parameters
+    ----------
+    index
+        Its place in `models`.
+    notes
+        What stays unknown.
+    doubt
+        Why the model's answer must not be given: the image may be of another kind. None where
+        nothing speaks against it.
+    """
 
     index: int
     notes: tuple[Reason, ...]
+    doubt: Reason | None = None
+
+
+def kind_of(shares: Mapping[str, float], gate: ModelManifest) -> Kind:
+    """Return what an image is.
+
+    Parameters
+    ----------
+    shares
+        Code of each kind to its share of the answer (0 to 1, together 1).
+    gate
+        The manifest of the model that gave them, with its operating points.
+    """
+    points = {point.output: point.threshold for point in gate.operating_points}
+    code = max(shares, key=lambda kind: shares[kind])
+    share = shares[code]
+    if share < _HALF:
+        return Kind(_OTHER, shares.get(_OTHER, 0.0), sure=False)
+    return Kind(code, share, sure=share >= points.get(code, _HALF))
+
+
+def kinds_read(use: IntendedUse) -> frozenset[str]:
+    """Return the kinds that a model is made for; empty where the gate knows none of them."""
+    parts = {part.upper() for part in use.body_parts}
+    return frozenset(
+        code
+        for code, (modalities, body_parts) in _KINDS.items()
+        if modalities.intersection(use.modalities) and parts.intersection(body_parts)
+    )
 
 
 def channel_of(header: Header) -> Channel:
@@ -75,21 +133,24 @@ def choose_model(
     *,
     requested: str | None = None,
     policy: Policy,
+    kind: Kind | None = None,
 ) -> Scope:
-    """Choose the model for an image by its header.
+    """Choose the model for an image by its header, and by what it shows where the header is silent.
 
     Parameters
     ----------
     requested
         A model id that a person asked for; the rules apply all the same.
+    kind
+        What the image is, or None where no model tells kinds on this box.
 
     Raises
     ------
     InferenceError
         No model is ready on this box.
     UnsupportedError
-        No model here is made for this modality, body part, view or age; the text says which of
-        them and what to do.
+        No model here is made for this modality, body part, view, age or kind of image; the text
+        says which of them and what to do.
     """
     fitting = [i for i, model in enumerate(models) if _is_meant(model, requested)]
     if not fitting:
@@ -98,12 +159,16 @@ def choose_model(
             "`waypost check` says what is missing.",
             code="no_model",
         )
-    for index in fitting:
-        if _modality_fits(header, models[index].intended_use):
-            return Scope(index, _check_use(header, models[index].intended_use, policy))
-    kind = _MODALITIES.get(header.modality or "", f"image of modality {header.modality}")
+    by_header = [i for i in fitting if _modality_fits(header, models[i].intended_use)]
+    if by_header:
+        index = next((i for i in by_header if _shows(kind, models[i].intended_use)), by_header[0])
+        use = models[index].intended_use
+        notes = _check_use(header, use, policy, kind)
+        _refuse_other_kind(kind, use)
+        return Scope(index, notes, _doubt(kind, use))
+    named = _MODALITIES.get(header.modality or "", f"image of modality {header.modality}")
     raise UnsupportedError(
-        f"No model on this box reads this kind of image: {kind}. The image is kept; a person has "
+        f"No model on this box reads this kind of image: {named}. The image is kept; a person has "
         "to read it.",
         code="no_model_for_modality",
     )
@@ -128,16 +193,51 @@ def _modality_fits(header: Header, use: IntendedUse) -> bool:
     return header.modality in use.modalities or header.modality in _SILENT
 
 
-def _check_use(header: Header, use: IntendedUse, policy: Policy) -> tuple[Reason, ...]:
+def _shows(kind: Kind | None, use: IntendedUse) -> bool:
+    return kind is None or kind.code in kinds_read(use)
+
+
+def _refuse_other_kind(kind: Kind | None, use: IntendedUse) -> None:
+    """Raise where the image is of a kind that the model was not made for."""
+    made_for = kinds_read(use)
+    if kind is None or not made_for or kind.code in made_for:
+        return
+    wanted = " or ".join(words for code, words in _KIND_WORDS.items() if code in made_for)
+    if kind.code in _KIND_WORDS:
+        seen = f"This looks like {_KIND_WORDS[kind.code]}, not like {wanted}."
+    else:
+        seen = f"This does not look like {wanted}."
+    raise UnsupportedError(
+        f"{seen} If it is one, send it again: the whole image and nothing else around it. If it is "
+        "not, a person has to read it.",
+        code="other_kind",
+    )
+
+
+def _doubt(kind: Kind | None, use: IntendedUse) -> Reason | None:
+    """Return why the answer is held back: the image is likely, but not surely, of the kind."""
+    if kind is None or kind.sure or kind.code not in kinds_read(use):
+        return None
+    return Reason(
+        "kind_doubtful",
+        f"The box is not sure that this is {_KIND_WORDS[kind.code]}: a person should read it "
+        "first. If it is a photograph of a film, take it again straight on, with the film filling "
+        "the picture.",
+    )
+
+
+def _check_use(
+    header: Header, use: IntendedUse, policy: Policy, kind: Kind | None
+) -> tuple[Reason, ...]:
     notes = [
-        _check_kind(header, use),
+        _check_kind(header, use, kind),
         _check_view(header, use),
         _check_age(header, use, policy),
     ]
     return tuple(note for note in notes if note is not None)
 
 
-def _check_kind(header: Header, use: IntendedUse) -> Reason | None:
+def _check_kind(header: Header, use: IntendedUse, kind: Kind | None) -> Reason | None:
     if header.body_part_examined:
         if not _names_one_of(header.body_part_examined, use.body_parts):
             raise UnsupportedError(
@@ -150,6 +250,12 @@ def _check_kind(header: Header, use: IntendedUse) -> Reason | None:
         return Reason(
             "no_header",
             "A picture without a DICOM header: patient, view and age are unknown. "
+            "Make sure that it is a frontal chest film.",
+        )
+    if header.modality in _SILENT and kind is not None:
+        return Reason(
+            "kind_told_by_image",
+            "The header does not say what kind of image this is; the box went by what it shows. "
             "Make sure that it is a frontal chest film.",
         )
     if header.modality in _SILENT:

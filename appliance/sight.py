@@ -74,8 +74,8 @@ class Eyes:
         self._gate = next(kinds, None)
         self._outliner = next(lungs, None)
 
-    def look(self, grey: NDArray[np.uint8], reader: Reader) -> Sight:
-        """Look at an image that `reader` is to read.
+    def kinds(self, grey: NDArray[np.uint8]) -> Mapping[str, Mapping[str, float]] | None:
+        """Ask the gate what an image is; None where there is none on this box.
 
         Parameters
         ----------
@@ -85,11 +85,33 @@ class Eyes:
         Raises
         ------
         InferenceError
+            The engine failed.
+        """
+        return None if self._gate is None else _kinds(self._gate, grey)
+
+    def look(
+        self,
+        grey: NDArray[np.uint8],
+        reader: Reader,
+        kinds: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> Sight:
+        """Look at an image that `reader` is to read.
+
+        Parameters
+        ----------
+        grey
+            uint8 (rows, columns), as stored.
+        kinds
+            What the gate has said of it already; None asks it.
+
+        Raises
+        ------
+        InferenceError
             An engine failed.
         """
         if not _FILMS.intersection(reader.manifest.intended_use.modalities):
             return Sight(grey)
-        kinds = None if self._gate is None else _kinds(self._gate, grey)
+        kinds = self.kinds(grey) if kinds is None else kinds
         stance = stance_of(kinds)
         straight = upright(grey, stance)
         if self._outliner is None:
@@ -99,6 +121,11 @@ class Eyes:
         drawn = outline(places, *small_size(*straight.shape), _LUNGS, _LUNGS)
         mask = drawn.mask if doubt_about_lungs(drawn) is None else None
         return Sight(straight, stance, kinds, film_of(straight, mask), places)
+
+    @property
+    def gate(self) -> ModelManifest | None:
+        """The model that tells kinds."""
+        return None if self._gate is None else self._gate.manifest
 
     @property
     def outliner(self) -> ModelManifest | None:

@@ -105,7 +105,10 @@ def kind_card(manifest: ModelManifest, notes: str) -> str:
     parts = (
         f"# {manifest.title}: `{manifest.id}` {manifest.version}",
         f"Licence of the weights: {manifest.licence}.",
-        "It is a package of its own, which the box checks and shows; no reading depends on it yet.",
+        (
+            "The box asks it first of every image: what is of another kind is refused, and where "
+            "it is not sure the answer is held back."
+        ),
         use_section(manifest),
         _decisions(manifest),
         _results(manifest),

@@ -49,6 +49,13 @@ def copy_package(model_id: str, folder: Path) -> Path:
     return package
 
 
+def without_gate(folder: Path) -> Path:
+    """Copy the shipped packages but the gate, which would see that a drawn film is none."""
+    for model_id in ("cxr-pneumonia", "cxr-lungs"):
+        copy_package(model_id, folder)
+    return folder
+
+
 class FixedPredictor:
     """Answers every image with the same logit; has the predictor's two doors."""
 

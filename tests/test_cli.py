@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from appliance.cli import main
 from tests.builders import make_cr, make_png, make_us
-from tests.models import manifest
+from tests.models import manifest, without_gate
 
 
 @pytest.fixture
@@ -23,7 +23,13 @@ def waypost(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def chest(tmp_path):
+def drawn(tmp_path, monkeypatch):
+    """Let drawn films be read: a box without the gate."""
+    monkeypatch.setenv("WAYPOST_MODELS", str(without_gate(tmp_path / "packages")))
+
+
+@pytest.fixture
+def chest(tmp_path, drawn):
     path = tmp_path / "chest.dcm"
     path.write_bytes(make_cr(rows=300, columns=280))
     return path
@@ -81,14 +87,23 @@ def test_a_model_that_is_not_here_is_said_in_a_sentence(waypost, chest):
     assert "There is no model cxr-moon here" in result.stderr
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_picture_is_read_and_what_is_unknown_is_said(waypost, tmp_path):
-
     path = tmp_path / "film.png"
     ramp = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
     path.write_bytes(make_png(ramp))
     line = lines(waypost("read", "--json", path))[0]
     assert line["state"] in {"read", "abstained"}
     assert "no_header" in [reason["code"] for reason in line["reasons"]]
+
+
+def test_a_picture_of_something_else_is_refused(waypost, tmp_path):
+    path = tmp_path / "film.png"
+    ramp = np.tile(np.linspace(0, 255, 300).astype(np.uint8), (300, 1))
+    path.write_bytes(make_png(ramp))
+    result = waypost("read", "--json", path)
+    assert result.exit_code == 3
+    assert lines(result)[0]["reasons"][0]["code"] == "other_kind"
 
 
 def test_admit_answers_like_c_store_and_status_counts(waypost, chest, tmp_path):

@@ -25,12 +25,12 @@ ANSWERED = "answered"  # read or abstained: which of the two belongs to the mode
 
 # File name to state and first reason's code ("" for any or none).
 OUTCOMES = {
-    "CR-ModalitySequenceLUT.dcm": (ANSWERED, ""),
+    "CR-ModalitySequenceLUT.dcm": ("refused", "other_kind"),  # teeth
     "CT_small.dcm": ("refused", "no_model_for_modality"),
     "DIRW0007.dcm": ("refused", "no_model_for_modality"),
     "ExplVR_BigEnd.dcm": ("refused", "no_model_for_modality"),
     "ExplVR_LitEndNoMeta.dcm": ("refused", "not_an_image"),
-    "GDCMJ2K_TextGBR.dcm": ("refused", "unknown_kind"),
+    "GDCMJ2K_TextGBR.dcm": ("refused", "other_kind"),
     "GH227.dcm": ("quarantined", "unsupported_transfer_syntax"),
     "GH364.dcm": ("refused", "no_model_for_modality"),
     "J2K_pixelrep_mismatch.dcm": ("refused", "no_model_for_modality"),
@@ -52,7 +52,7 @@ OUTCOMES = {
     "RG3_JLSL.dcm": ("refused", "other_body_part"),
     "RG3_JLSN.dcm": ("refused", "other_body_part"),
     "RG3_JPLY.dcm": ("refused", "unsupported_transfer_syntax"),
-    "SC_rgb_jpeg_app14_dcmd.dcm": ("refused", "unknown_kind"),
+    "SC_rgb_jpeg_app14_dcmd.dcm": ("refused", "other_kind"),
     "US-PAL-8-10x-echo.dcm": ("refused", "no_model_for_modality"),
     "US-RGB-8-epicard.dcm": ("quarantined", "uid_conflict"),
     "US1_J2KI.dcm": ("refused", "no_model_for_modality"),
@@ -80,7 +80,7 @@ OUTCOMES = {
     "jpeg-ls-Palette.dcm": ("refused", "no_model_for_modality"),
     "liver_1frame.dcm": ("refused", "unsupported"),
     "meta_missing_tsyntax.dcm": ("quarantined", "no_sop_instance_uid"),
-    "multiframe.dcm": ("refused", "unknown_kind"),
+    "multiframe.dcm": ("refused", "other_kind"),
     "nested_priv_SQ.dcm": ("quarantined", "no_sop_instance_uid"),
     "no-pixel-spacing.dcm": ("refused", "no_model_for_modality"),
     "no_meta.dcm": ("quarantined", "not_an_image"),

@@ -54,7 +54,7 @@ def _detail(models: LoadedModels, upgrade: Upgrade) -> str:
     first = choose().name
     return json.dumps(
         {
-            "checks": [asdict(check) for check in models.checks],
+            "checks": [asdict(check) for check in models.all_checks],
             "backend": upgrade.reads_with or first,
             "backends": {first: "available", upgrade.backend_name: upgrade.summary()},
         }

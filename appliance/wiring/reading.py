@@ -53,6 +53,12 @@ class LoadedModels:
     checks: tuple[Check, ...]
 
     @property
+    def all_checks(self) -> tuple[Check, ...]:
+        """The models' checks, and whether one of them tells kinds of images."""
+        gate = next((r.manifest.id for r in self.readers if r.manifest.task is Task.KIND), None)
+        return (*self.checks, health.check_kinds(gate))
+
+    @property
     def reading_ids(self) -> list[str]:
         """The ids of those that give readings: all but the models of kinds."""
         manifests = (reader.manifest for reader in self.readers)
@@ -205,7 +211,7 @@ def self_test(options: Options) -> tuple[list[Check], dict[str, str | None]]:
         checks.append(
             Check("models", "Models", ok=False, text="no model reads here. Install a package.")
         )
-    return [*checks, *models.checks], troubles
+    return [*checks, *models.all_checks], troubles
 
 
 def read_files(

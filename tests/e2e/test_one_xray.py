@@ -18,6 +18,7 @@ from pynetdicom.presentation import StoragePresentationContexts
 from appliance.store.database import Store
 from tests.builders import make_cr, make_us
 from tests.e2e.appliance import children, running, send, wait_until
+from tests.models import without_gate
 from tests.test_supervisor import gone
 
 pytestmark = pytest.mark.slow
@@ -39,7 +40,8 @@ def archive():
     server.shutdown()
 
 
-def test_a_film_is_received_read_shown_and_handed_on(tmp_path, archive):
+def test_a_film_is_received_read_shown_and_handed_on(tmp_path, archive, monkeypatch):
+    monkeypatch.setenv("WAYPOST_MODELS", str(without_gate(tmp_path / "packages")))
     port, kept = archive
     config = f"""
 [[target]]
