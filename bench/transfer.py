@@ -37,7 +37,7 @@ def main() -> None:
     """Train from both starts, or write the page of an earlier run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--page", action="store_true", help="only write docs/transfer.md")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

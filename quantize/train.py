@@ -24,7 +24,7 @@ from appliance.preprocess import prepare
 from quantize.augment import Augmenter, whole
 from quantize.data import labels
 from quantize.lungs import outside, stray
-from quantize.metrics import auroc, auroc_interval
+from quantize.metrics import auroc
 from quantize.opacities import elsewhere, opacity, plant
 
 if TYPE_CHECKING:
@@ -172,10 +172,8 @@ def train(
     Returns
     -------
     Lite0
-        The averaged weights of the last step; or those of the checkpoint with the best mean AUROC
-        over the sites' validation splits, where they were better by more than a standard error:
-        early stopping in which neither the largest site decides nor chance (the one-standard-error
-        rule: Breiman and others, Classification and Regression Trees, 1984).
+        The averaged weights of the checkpoint with the best mean AUROC over the sites' validation
+        splits: early stopping in which the largest site does not decide alone.
     """
     training, validation = sets
     state = _State(network, spec)
@@ -194,8 +192,7 @@ def train(
             measured |= found
             _append(folder / "history.jsonl", {"step": state.step, **measured})
         report(state.step, measured)
-    found, error = _last(state.average.network, validation, input_spec)
-    return best.take(state.average.network, found, error)
+    return best.take(state.average.network)
 
 
 class Best:
@@ -209,11 +206,9 @@ class Best:
         if not self._path.is_file() or _mean(found) >= self._read()["mean"]:
             torch.save({"mean": _mean(found), "network": network.state_dict()}, self._path)
 
-    def take(self, network: Lite0, found: dict[str, float], error: float) -> Lite0:
-        """Return `network` as it is, or as it was where that was better by more than `error`."""
-        kept = self._read()
-        if kept["mean"] > _mean(found) + error:
-            network.load_state_dict(kept["network"])
+    def take(self, network: Lite0) -> Lite0:
+        """Return `network` as it was at the best checkpoint."""
+        network.load_state_dict(self._read()["network"])
         return network
 
     def _read(self) -> dict[str, Any]:
@@ -366,20 +361,6 @@ def _validate(network: Lite0, validation: Labelled, spec: InputSpec) -> dict[str
         f"auroc {site}": auroc(truth[sites == site], scores[sites == site])
         for site in dict.fromkeys(sites.tolist())
     }
-
-
-def _last(network: Lite0, validation: Labelled, spec: InputSpec) -> tuple[dict[str, float], float]:
-    """Return each site's AUROC on validation, and the standard error of their mean (DeLong's)."""
-    scores = logits_of(network, validation.images, spec)[:, 0]
-    truth = labels(validation.samples)
-    sites = np.array([s.site for s in validation.samples])
-    intervals = {
-        site: auroc_interval(truth[sites == site], scores[sites == site])
-        for site in dict.fromkeys(sites.tolist())
-    }
-    errors = [(interval.high - interval.low) / (2 * 1.96) for interval in intervals.values()]
-    error = float(np.sqrt(np.sum(np.square(errors)))) / len(errors)
-    return {site: interval.value for site, interval in intervals.items()}, error
 
 
 def _append(path: Path, line: dict[str, float]) -> None:
