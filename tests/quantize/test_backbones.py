@@ -29,8 +29,8 @@ from quantize.tensorrt_contract import check_graph  # noqa: E402
 pytestmark = [pytest.mark.workbench, pytest.mark.filterwarnings("default")]
 LITES = [name for name, plan in BACKBONES.items() if not isinstance(plan.source, str)]
 TIMM = [name for name in BACKBONES if name not in LITES]
-SIDE = {"inception_v3": 96}
-MAP_CHANGE = {"mobilenetv3": 0.6}  # of the map's size; its gates multiply what eight bits lost
+SIDE = {"inception_v3": 128, "mobilenetv3": 128}  # of others 64
+MAP_CHANGE = {"mobilenetv3": 0.3}  # of the map's size; its gates multiply what eight bits lost
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,8 @@ def check_graphs(name: str, side: int, folder: Path) -> None:
         logits_here, maps_here = outputs(path, films, optimize=optimize)
         allowed = MAP_CHANGE.get(name, 0.1)
         assert np.sqrt(np.square(maps_here - maps).mean()) < allowed * size
-        assert logits_here == pytest.approx(logits, abs=allowed)
+        largest = max(1.0, float(np.abs(logits).max()))
+        assert logits_here == pytest.approx(logits, abs=allowed * largest)
         assert path.stat().st_size < 0.35 * fp32.stat().st_size
 
 
