@@ -162,9 +162,9 @@ lock: dev ## Resolve the lock files anew
 # --- models ---------------------------------------------------------------------------------
 
 .PHONY: train
-train: workbench ## Train and package a model: make train RECIPE=cxr-lungs
-	@$(BENCH)/bin/python -m quantize run quantize/recipes/$(or $(RECIPE),cxr-pneumonia-1.0.0).toml \
-	  --data $(DATA) --out models
+train: workbench ## Train, judge and package a model: make train RECIPE=cxr-pneumonia OUT=.cache/package
+	@$(BENCH)/bin/python -m quantize run quantize/recipes/$(or $(RECIPE),cxr-pneumonia).toml \
+	  --data $(DATA) --out $(or $(OUT),.cache/package)
 
 .PHONY: evaluate
 evaluate: workbench ## AUROC with intervals, per site, of the shipped model: make evaluate MODEL=models/…
