@@ -99,7 +99,7 @@ def _speed(result: dict[str, Any]) -> str:
 The whole check of one film of {rows} x {columns} pixels that lies on its side and is inverted, gate
 and outline included, one thread, {speed["rounds"]} rounds: p50 {speed["p50_ms"]} ms, p95
 {speed["p95_ms"]} ms by the clock, at a load average of {speed["load"]}; p95 of the processor time
-{speed["busy_p95_ms"]} ms, which is what the clock shows on an idle machine. {machine(result)}"""
+{speed["busy_p95_ms"]} ms, which is what it takes with a core to itself. {machine(result)}"""
 
 
 _FOUND = """### Found
