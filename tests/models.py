@@ -31,7 +31,7 @@ def framed(margin: float = 0.05) -> ModelManifest:
 
 def write_framed_package(folder: Path) -> Path:
     """Write the shipped classifier as a package whose manifest asks for the frame of cxr-lungs."""
-    shipped = manifest()
+    shipped = load_manifest(MODELS / "cxr-pneumonia" / "1.0.0")
     package = folder / shipped.id / shipped.version
     shutil.copytree(shipped.directory, package)
     path = package / MANIFEST_NAME
