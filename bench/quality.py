@@ -9,6 +9,7 @@ docs/quality.md.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -25,7 +26,7 @@ from appliance.inference.predict import shares_of
 from appliance.quality import Bounds, check_film, check_quality, film_of, stance_of, upright
 from bench.chest_sets import FITTED_ON, UNSEEN, Models, Row, rows_of
 from bench.film_defects import DEFECTS, MIN_SIDE_PX, blur
-from bench.machine import describe, quantile, save
+from bench.machine import OUT, describe, quantile, save
 
 if TYPE_CHECKING:
     from appliance.domain import Quality
@@ -42,15 +43,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--most", type=int, default=None, help="films of each set, all by default")
+    parser.add_argument("--only-speed", action="store_true", help="keep the last counts")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     models = Models(ROOT / "models")
-    result: dict[str, Any] = {"machine": describe(), "sets": {}}
+    film = rows_of(given.data, FITTED_ON[1], ("test",), 1)[0].grey()
+    if given.only_speed:
+        result: dict[str, Any] = json.loads((OUT / "quality.json").read_text(encoding="utf-8"))
+        save("quality", {**result, "machine": describe(), "speed": _speed(film, models)})
+        return
+    result = {"machine": describe(), "sets": {}}
     for site in (*FITTED_ON, UNSEEN):
         rows = rows_of(given.data, site, ("test",), given.most)
         result["sets"][site] = _measure_set(rows, models)
         print(site, result["sets"][site], flush=True)
-    film = rows_of(given.data, FITTED_ON[1], ("test",), 1)[0].grey()
     result["speed"] = _speed(film, models)
     save("quality", result)
 

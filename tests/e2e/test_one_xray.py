@@ -81,7 +81,8 @@ def test_the_same_instance_twice_is_one_and_another_content_is_kept_aside(tmp_pa
         assert send(box, [film], ae_title="ANOTHER") == [None]
 
 
-def test_a_killed_process_comes_back_and_nothing_is_lost(tmp_path):
+def test_a_killed_process_comes_back_and_nothing_is_lost(tmp_path, monkeypatch):
+    monkeypatch.setenv("WAYPOST_MODELS", str(without_gate(tmp_path / "packages")))
     with running(tmp_path / "data") as box:
         assert send(box, [make_cr(rows=300, columns=300, sop_instance_uid="1.2.3.1")]) == [0]
         for name in ("worker", "receive", "courier", "web"):
