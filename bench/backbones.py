@@ -2,7 +2,8 @@
 
 Every graph gets pictures drawn by code. Times are of one film on one thread, in processor time, so
 that waiting for a core on a busy machine is not counted; the graphs of a row, and all of the speed
-table, take turns in one process, so that what else a busy machine does to them it does to all.
+table, take turns in one process, so that what else a busy machine does to them it does to all. A
+turn is ten runs: after the first, which is kept apart, a graph finds its weights in the caches.
 Results are kept after each row; `--resume` goes on.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import sys
 import tempfile
 import time
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 SIDES = (160, 224)
 OWN_SIDES = {"inception_v3": (299,)}  # published for another size than 224
+TURN = 10
 RANGE_PHANTOMS = 12
 SPEED_KEPT = (2, 7)  # convolutions in floating point: the fewest that do, and the recipes'
 PRUNE_RATIO = 0.3
@@ -53,11 +56,12 @@ VERSIONS = ("torch", "torchvision", "timm", "onnx", "onnxruntime", "openvino", "
 
 @dataclass(frozen=True)
 class Times:
-    """Of one graph, in ms."""
+    """Of one graph, in ms; `cold` is the least of the runs right after another graph's."""
 
     min: float
     p10: float
     median: float
+    cold: float
 
 
 def main() -> None:
@@ -169,19 +173,22 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
 
 def macs(path: Path) -> int:
     """Count the multiplications of a graph's convolutions and matrix products, for one film."""
-    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
-    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    for value in (*graph.value_info, *graph.input, *graph.output):
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         shapes[value.name] = [dim.dim_value for dim in value.type.tensor_type.shape.dim]
     total = 0
-    for node in graph.node:
+    for node in model.graph.node:
         if node.op_type == "Conv":
-            each = int(np.prod(shapes[node.input[1]][1:]))
+            each = math.prod(shapes[node.input[1]][1:])
         elif node.op_type in ("MatMul", "Gemm"):
             each = shapes[node.input[0]][-1]
         else:
             continue
-        total += int(np.prod(shapes[node.output[0]])) * each
+        here = math.prod(shapes[node.output[0]]) * each
+        if here == 0:
+            raise ValueError(f"{path.name}: the shape of {node.output[0]} is not known")
+        total += here
     return total
 
 
@@ -206,20 +213,28 @@ def _openvino(path: Path, side: int) -> Run:
 
 
 def _in_turn(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, Times]:
-    """Time each in turn, after three rounds that are not counted; at least ten rounds."""
+    """Time each, a turn of runs at a time, after a turn that is not counted; at least three."""
+    first: dict[str, list[float]] = {name: [] for name in runs}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     ends_at = time.monotonic() + seconds
-    for number in range(3 + rounds):
-        if number >= 13 and time.monotonic() > ends_at:
+    for turn in range(1 + max(3, rounds // TURN)):
+        if turn > 3 and time.monotonic() > ends_at:
             break
         for name, run in runs.items():
-            started = time.process_time()
-            run()
-            if number >= 3:
-                taken[name].append(1000 * (time.process_time() - started))
+            ms = [_time(run) for _ in range(TURN)]
+            if turn:
+                first[name].append(ms[0])
+                taken[name] += ms[1:]
     return {
-        name: Times(min(ms), quantile(ms, 0.1), float(np.median(ms))) for name, ms in taken.items()
+        name: Times(min(ms), quantile(ms, 0.1), float(np.median(ms)), min(first[name]))
+        for name, ms in taken.items()
     }
+
+
+def _time(run: Run) -> float:
+    started = time.process_time()
+    run()
+    return 1000 * (time.process_time() - started)
 
 
 def _speed(side: int, folder: Path, limits: tuple[int, float]) -> dict[str, Any]:
@@ -252,6 +267,7 @@ def _speed(side: int, folder: Path, limits: tuple[int, float]) -> dict[str, Any]
             "onnxruntime_ms": asdict(times[f"ort {name}"]),
             "openvino_ms": asdict(times[f"ov {name}"]),
             "speed_up": whole / times[f"ort {name}"].min,
+            "speed_up_cold": times["ort FP32"].cold / times[f"ort {name}"].cold,
             "openvino_over_onnxruntime": times[f"ov {name}"].min / times[f"ort {name}"].min,
         }
         for name, path in files.items()
