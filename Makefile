@@ -229,6 +229,10 @@ bench-quality: dev ## Make each defect on the test films, count what is found; w
 	@$(BIN)/python bench/quality.py --data $(DATA)
 	@$(BIN)/python bench/quality_report.py
 
+.PHONY: bench-kinds
+bench-kinds: workbench ## Pictures of something else: the gate beside Chester's rule; writes docs/kinds.md
+	@$(BENCH)/bin/python bench/kinds.py --data $(DATA)
+
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py
 
