@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from appliance.site_calibration import StratumFigures, ThresholdFigures
     from appliance.store.database import Store
     from appliance.store.scores import StudyScore
+    from appliance.threshold_mapping import Mapped
 
 _MOST_VALUES = 12  # a local column with more values than that is a number, not a stratum
 _MAX_TEXT = 500
@@ -122,6 +123,27 @@ class Report:
     current_name: str
     suggested: ThresholdFigures
     strata: tuple[StratumFigures, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paired:
+    """What a paired run over stored images found.
+
+    Parameters
+    ----------
+    old_version, old_sha256, old_backend, old_threshold
+        What the new answers were held against.
+    skipped
+        Stored images that the new version did not score (refused, or the file is gone).
+    """
+
+    old_version: str
+    old_sha256: str
+    old_backend: str
+    old_threshold: float
+    skipped: int
+    most_loss: float
+    mapped: Mapped
 
 
 class SiteCalibration:
@@ -231,6 +253,24 @@ class SiteCalibration:
         """
         return self._add(subject, subject.shipped, (by, reason), None)
 
+    def prove(
+        self, subject: Subject, backend: str, paired: Paired, signed: tuple[str, str]
+    ) -> ChosenPoint:
+        """Choose the threshold that a paired run has mapped, for one engine; sign for it.
+
+        Parameters
+        ----------
+        signed
+            Who proves it, and why.
+
+        Raises
+        ------
+        RefusedError
+            A name or reason is missing, or the record does not verify.
+        """
+        evidence = {"backend": backend, "paired": asdict(paired)}
+        return self._add(subject, paired.mapped.threshold, signed, evidence)
+
     def _add(
         self,
         subject: Subject,
@@ -271,25 +311,28 @@ class SiteCalibration:
         return entries, troubles(self._key, entries, head)
 
     def points(self) -> tuple[ChosenPoint, ...]:
-        """Return the standing choice of each subject; none at all from a record that is not whole.
+        """Return the standing choice of each subject and engine, the latest last.
+
+        There is none at all from a record that is not whole.
 
         A choice for the package's own threshold is none.
         """
         entries, wrong = self.verify()
         if wrong:
             return ()
-        standing: dict[tuple[str, str, Channel], ChosenPoint | None] = {}
+        standing: list[ChosenPoint] = []
         for entry in entries:
             point = _point(entry)
-            place = (point.model_sha256, point.output, point.channel)
-            standing[place] = point if entry.content["evidence"] is not None else None
-        return tuple(point for point in standing.values() if point is not None)
+            back = entry.content["evidence"] is None
+            standing = [p for p in standing if not _replaces(point, p, every_engine=back)]
+            standing += [] if back else [point]
+        return tuple(standing)
 
     def standing(self, subject: Subject) -> ChosenPoint | None:
         """Return what was chosen for a subject, or None where its package's threshold holds."""
         wanted = (subject.model_sha256, subject.output, subject.channel)
         fitting = (p for p in self.points() if (p.model_sha256, p.output, p.channel) == wanted)
-        return next(fitting, None)
+        return max(fitting, key=lambda p: p.chosen_on, default=None)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), tz=timezone.utc)
@@ -353,6 +396,16 @@ def _strata(
     return strata
 
 
+def _replaces(new: ChosenPoint, old: ChosenPoint, *, every_engine: bool) -> bool:
+    """Say whether a later choice takes the place of an earlier one."""
+    same = (new.model_sha256, new.output, new.channel) == (
+        old.model_sha256,
+        old.output,
+        old.channel,
+    )
+    return same and (every_engine or new.backend == old.backend)
+
+
 def _record(db: Database) -> tuple[list[Entry], Head | None]:
     head = operating_points.head(db)
     entries = [Entry(body, mac) for body, mac in operating_points.rows(db)]
@@ -370,6 +423,7 @@ def _point(entry: Entry) -> ChosenPoint:
         threshold=content["threshold"],
         by=content["by"],
         chosen_on=content["chosen_at"][:10],
+        backend=(content["evidence"] or {}).get("backend", ""),
     )
 
 

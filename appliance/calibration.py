@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from appliance.domain import Finding, OperatingPoint
+from appliance.domain import Finding, OperatingPoint, PointState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from appliance.domain import Channel, ChosenPoint
+    from appliance.domain import Channel, ChosenPoint, ModelRef, ModelUse
     from appliance.manifest import Abstention, Calibration, ModelManifest
 
 __all__ = [
     "abstains",
     "chosen_for",
+    "default_state",
     "findings",
+    "holding",
     "must_abstain",
     "probabilities",
     "probability",
@@ -81,16 +83,44 @@ def chosen_for(
     """
     wanted = (manifest.id, manifest.version, manifest.sha256, channel)
     return {
-        point.output: OperatingPoint(name=point.name, threshold=point.threshold)
+        point.output: OperatingPoint(point.name, point.threshold, PointState.CHOSEN)
         for point in points
         if (point.model_id, point.model_version, point.model_sha256, point.channel) == wanted
     }
+
+
+def holding(
+    points: Sequence[ChosenPoint], uses: Sequence[ModelUse], ref: ModelRef, channel: Channel
+) -> list[ChosenPoint]:
+    """Return the points that hold for the engine that answered, among those that a site chose.
+
+    Parameters
+    ----------
+    uses
+        What has read here, the first first.
+    """
+    own = [use.backend for use in uses if (use.model_sha256, use.channel) == (ref.sha256, channel)]
+    first = own[0] if own else ref.backend
+    return [point for point in points if (point.backend or first) == ref.backend]
+
+
+def default_state(uses: Sequence[ModelUse], ref: ModelRef, channel: Channel) -> PointState:
+    """Return how the package's own threshold stands here.
+
+    What read first in a channel reads as shipped; each version, quantization or engine after it is
+    unproved until something was chosen for it.
+    """
+    known = [use for use in uses if (use.model_id, use.channel) == (ref.id, channel)]
+    if not known or (known[0].model_sha256, known[0].backend) == (ref.sha256, ref.backend):
+        return PointState.SHIPPED
+    return PointState.UNPROVED
 
 
 def findings(
     values: Mapping[str, float],
     manifest: ModelManifest,
     chosen: Mapping[str, OperatingPoint] | None = None,
+    state: PointState = PointState.SHIPPED,
 ) -> tuple[Finding, ...]:
     """Hold calibrated probabilities against the model's operating points.
 
@@ -100,6 +130,8 @@ def findings(
         Output code to probability, 0 to 1.
     chosen
         Output code to the point that the site chose, which takes the place of the model's own.
+    state
+        How the model's own points stand here.
 
     Returns
     -------
@@ -109,7 +141,10 @@ def findings(
     labels = {output.code: output.label for output in manifest.outputs}
     coverage = {rule.output: 1 - rule.alpha for rule in manifest.abstention}
     points = [
-        (rule.output, (chosen or {}).get(rule.output, OperatingPoint(rule.name, rule.threshold)))
+        (
+            rule.output,
+            (chosen or {}).get(rule.output, OperatingPoint(rule.name, rule.threshold, state)),
+        )
         for rule in manifest.operating_points
     ]
     return tuple(

@@ -197,6 +197,31 @@ def models_verify(package: Path | None, data: Path | None) -> None:
     sys.exit(0 if checks and all(item.ok for item in checks) else 1)
 
 
+@models.command("prove")
+@click.argument("model_id", metavar="ID")
+@click.argument("version", metavar="VERSION")
+@click.option("--channel", type=click.Choice([str(c) for c in Channel]), default="digital")
+@click.option("--against", metavar="VERSION", help="Held against this one, not the last before it.")
+@click.option("--engine", metavar="NAME", help="On this engine; else on the one that reads here.")
+@click.option(
+    "--most-loss",
+    type=click.FloatRange(0, 0.5, min_open=True),
+    default=0.05,
+    help="Of what the old one called abnormal, at most this share may be missed.",
+)
+@click.option("--by", required=True, metavar="NAME", help="Who does this.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why.")
+@_DATA
+def models_prove(data: Path | None, channel: str, **asked: Any) -> None:
+    """Map a version's threshold by a paired run over the stored images, and sign for it."""
+    from appliance import site_terminal
+    from appliance.wiring.proving import Proof, prove_model
+
+    point, paired = prove_model(Options(data), Proof(channel=Channel(channel), **asked))
+    terminal.say(site_terminal.paired_line(paired))
+    terminal.say(site_terminal.chosen_line(point))
+
+
 @main.group()
 def calibrate() -> None:
     """Calibrate here: reference results, what they say, and a signed choice of threshold."""

@@ -63,6 +63,14 @@ class Channel(_Word):
     PHOTOGRAPHED = "photographed"
 
 
+class PointState(_Word):
+    """How a threshold stands on this box."""
+
+    SHIPPED = "shipped"
+    CHOSEN = "chosen here"
+    UNPROVED = "unproved here"
+
+
 class ReferenceKind(_Word):
     """By what a person's true state was found, apart from the box."""
 
@@ -243,10 +251,38 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold on the calibrated probability; it belongs to one model version."""
+    """A threshold on the calibrated probability; it belongs to one model version.
+
+    Parameters
+    ----------
+    state
+        As its package brings it, chosen here (from reference results, or mapped by a paired run),
+        or unproved here: another version or engine of the model has read here before.
+    """
 
     name: str
     threshold: float
+    state: PointState = PointState.SHIPPED
+
+    @property
+    def unproved_said(self) -> str:
+        """What is said beside an answer at a threshold that is not proved here, or nothing."""
+        if self.state is not PointState.UNPROVED:
+            return ""
+        return (
+            "Unproved here: another version or engine of this model has read here before, and no "
+            "paired run has shown that this operating point finds what that one found."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUse:
+    """A model version and engine that has read here, in one channel."""
+
+    model_id: str
+    model_sha256: str
+    backend: str
+    channel: Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +297,9 @@ class ChosenPoint:
         The code of the output that it decides.
     by, chosen_on
         Who chose it, and the day (ISO 8601).
+    backend
+        The engine whose answers a paired run compared; "" for a choice from reference results,
+        which holds for the engine that this version read with first.
     """
 
     model_id: str
@@ -271,11 +310,13 @@ class ChosenPoint:
     threshold: float
     by: str
     chosen_on: str
+    backend: str = ""
 
     @property
     def name(self) -> str:
         """What a reading calls it."""
-        return f"chosen here on {self.chosen_on} by {self.by}"
+        how = "mapped" if self.backend else "chosen"
+        return f"{how} here on {self.chosen_on} by {self.by}"
 
 
 # Upper bounds in 100 (exclusive) of each word; the help page prints them.

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
         DecodedImage,
         Explanation,
         Finding,
+        Header,
         Kind,
+        ModelUse,
         OperatingPoint,
+        PointState,
         Quality,
         ReadAnyway,
     )
@@ -95,6 +98,7 @@ class Pipeline:
         *,
         model_id: str | None = None,
         points: Sequence[ChosenPoint] = (),
+        uses: Sequence[ModelUse] = (),
         anyway: ReadAnyway | None = None,
     ) -> tuple[Reading, DecodedImage | None]:
         """Read one file.
@@ -107,6 +111,8 @@ class Pipeline:
             The model that a person asked for, or None to choose by the header.
         points
             The operating points that the site chose; each holds for one model version and channel.
+        uses
+            Which versions and engines have read here, the first first.
         anyway
             A person's wish that the image be read even if the quality check stops it, or None.
 
@@ -122,7 +128,7 @@ class Pipeline:
         try:
             image = self._decode(content)
             watch.lap("decode")
-            reading = self._read_image(image, _Asked(model_id, points, anyway), watch)
+            reading = self._read_image(image, _Asked(model_id, points, uses, anyway), watch)
         except RefusedError as error:
             reading = _without_numbers(ReadingState.REFUSED, error, image)
         except WaypostError as error:
@@ -162,8 +168,9 @@ class Pipeline:
         if reader.manifest.task is Task.SEGMENTATION:
             reading = _outlined(reader, prediction, notes, quality, sight.grey.shape)
         else:
-            chosen = calibration.chosen_for(asked.points, reader.manifest, channel_of(image.header))
-            reading = _judge(reader, prediction, notes, quality, frame, chosen)
+            reading = _judge(
+                reader, prediction, notes, quality, frame, _points(asked, reader, image.header)
+            )
         if scope.doubt is not None:
             reading = _held_back(reading, scope.doubt)
         reading = _as_stored(_with_place(reading, sight), sight.stance, image.pixels.shape)
@@ -218,7 +225,18 @@ class _Asked:
 
     model_id: str | None
     points: Sequence[ChosenPoint]
+    uses: Sequence[ModelUse]
     anyway: ReadAnyway | None
+
+
+def _points(
+    asked: _Asked, reader: Reader, header: Header
+) -> tuple[Mapping[str, OperatingPoint], PointState]:
+    """Return the points that the site chose for what answered, and how the others stand."""
+    ref, channel = reader.predictor.ref, channel_of(header)
+    held = calibration.holding(asked.points, asked.uses, ref, channel)
+    chosen = calibration.chosen_for(held, reader.manifest, channel)
+    return chosen, calibration.default_state(asked.uses, ref, channel)
 
 
 def _asked_for(anyway: ReadAnyway | None) -> tuple[Reason, ...]:
@@ -273,7 +291,7 @@ def _judge(
     notes: tuple[Reason, ...],
     quality: Quality,
     frame: Frame | None,
-    chosen: Mapping[str, OperatingPoint],
+    points: tuple[Mapping[str, OperatingPoint], PointState],
 ) -> Reading:
     """Turn logits into findings, or into an honest *not sure*."""
     manifest = reader.manifest
@@ -292,7 +310,7 @@ def _judge(
             urgency=urgency_of(ReadingState.ABSTAINED),
             research=probabilities,
         )
-    findings = calibration.findings(probabilities, manifest, chosen)
+    findings = calibration.findings(probabilities, manifest, *points)
     return Reading(
         state=ReadingState.READ,
         reasons=notes,

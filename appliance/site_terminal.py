@@ -17,7 +17,7 @@ from appliance.site_calibration import roc
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from appliance.calibrating import Report
+    from appliance.calibrating import Paired, Report
     from appliance.domain import ChosenPoint
     from appliance.manifest import Interval
     from appliance.references import Imported
@@ -186,6 +186,17 @@ def chosen_line(point: ChosenPoint) -> str:
     return (
         f"{point.model_id} {point.model_version}, {point.channel} films: operating point"
         f" {point.threshold * 100:.1f} in 100, {point.name}; it holds from the next film on"
+    )
+
+
+def paired_line(paired: Paired) -> str:
+    """Return what a paired run found."""
+    found = paired.mapped
+    return (
+        f"{found.n} stored images, {found.n_positive} of them abnormal to {paired.old_version} on"
+        f" {paired.old_backend}; at the mapped point {found.lost} of these are missed (at most"
+        f" {found.loss_bound * 100:.1f} in 100, 95 % sure) and {found.gained} others called"
+        f" abnormal; the old threshold would have missed {found.lost_unmapped}"
     )
 
 

@@ -112,7 +112,7 @@ def _what(reading: Reading) -> str:
     found = [
         f"{finding.signs}: {finding.word} ({finding.number} in 100,"
         f" {'at or above' if finding.positive else 'below'} the operating point"
-        f" {finding.operating_point.threshold * 100:.0f})"
+        f" {finding.operating_point.threshold * 100:.0f}, {finding.operating_point.state})"
         for finding in reading.findings
     ]
     drawn = reading.explanation

@@ -67,7 +67,8 @@ def test_a_reading_that_cannot_answer_shows_no_number():
 
 def test_a_finding_is_a_word_a_number_and_its_operating_point():
     text = " ".join(shown(terminal.reading_table([("a.dcm", read(0.82))])).split())
-    assert "signs of pneumonia: likely (82 in 100, at or above the operating point 40)" in text
+    said = "signs of pneumonia: likely (82 in 100, at or above the operating point 40, shipped)"
+    assert said in text
     assert "cxr-pneumonia 1.0.0" in text
     assert "below the operating point" in shown(terminal.reading_table([("b", read(0.1))]))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from appliance.domain import HEAT_LIMITS, RESEARCH_ONLY, ReadingState
+from appliance.domain import HEAT_LIMITS, RESEARCH_ONLY, PointState, ReadingState
 from appliance.report.overlay import blend, fitted, ramp
 
 if TYPE_CHECKING:
@@ -180,6 +180,8 @@ def _finding(finding: Finding) -> list[_Line]:
     side = "at or above" if finding.positive else "below"
     mark = math.floor(point.threshold * 100 + 0.5)
     said = f"{side} the operating point {point.name.replace('_', ' ')} ({mark} in 100)"
+    if point.state is PointState.UNPROVED:
+        said += f", {point.state}"
     return [
         *_wrapped(f"{finding.signs}:", 0.6, _TEXT, gap=18),
         *_wrapped(likelihood(finding), 0.92, colour, bold=True, gap=4),

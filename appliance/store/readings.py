@@ -16,6 +16,7 @@ from appliance.domain import (
     Measurement,
     ModelRef,
     OperatingPoint,
+    PointState,
     Quality,
     Reading,
     ReadingState,
@@ -126,7 +127,9 @@ def _from_row(db: Database, row: Any) -> StoredReading:
 
 
 def _finding(body: dict[str, Any]) -> Finding:
-    return Finding(**{**body, "operating_point": OperatingPoint(**body["operating_point"])})
+    point = body["operating_point"]
+    state = PointState(point.get("state", PointState.SHIPPED))  # an older row has none
+    return Finding(**{**body, "operating_point": OperatingPoint(**{**point, "state": state})})
 
 
 def _quality(body: dict[str, Any] | None) -> Quality | None:

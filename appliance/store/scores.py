@@ -10,12 +10,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from appliance.domain import Channel, ModelUse
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlite_utils import Database
 
-    from appliance.domain import Channel, Reading
+    from appliance.domain import Reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,60 @@ def of_studies(db: Database, model_sha256: str, output: str, channel: Channel) -
         {"sha": model_sha256, "output": output, "channel": str(channel)},
     )
     return [_study(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """What one model version and engine said of one stored image, the last time."""
+
+    instance_id: int
+    sha256: str
+    probability: float
+
+
+def uses(db: Database) -> list[ModelUse]:
+    """Return which versions and engines have read here, in each channel; the first first."""
+    rows = db.execute(
+        "select score.model_id as model_id, score.model_sha256 as sha,"
+        " json_extract(reading.body, '$.model.backend') as backend, score.channel as channel"
+        " from score join reading on reading.id = score.reading_id"
+        " group by 1, 2, 3, 4 order by min(reading.id)"
+    )
+    return [
+        ModelUse(row["model_id"], row["sha"], row["backend"], Channel(row["channel"]))
+        for row in rows
+    ]
+
+
+def of_images(db: Database, use: ModelUse, output: str) -> list[ImageScore]:
+    """Return what a version and engine said of each stored image in a channel."""
+    rows = db.execute(
+        "select instance.id as instance_id, instance.sha256 as sha256,"
+        " score.probability as probability, max(reading.id) as reading_id"
+        " from score join reading on reading.id = score.reading_id"
+        " join instance on instance.id = reading.instance_id"
+        " where score.model_sha256 = ? and score.output = ? and score.channel = ?"
+        " and json_extract(reading.body, '$.model.backend') = ?"
+        " group by instance.id order by instance.id",
+        [use.model_sha256, output, str(use.channel), use.backend],
+    )
+    return [ImageScore(row["instance_id"], row["sha256"], row["probability"]) for row in rows]
+
+
+def last_point(db: Database, use: ModelUse, output: str) -> tuple[str, float] | None:
+    """Return version and threshold that a version and engine last answered with; None for never."""
+    row = db.execute(
+        "select score.model_version as version,"
+        " json_extract(finding.value, '$.operating_point.threshold') as threshold"
+        " from score join reading on reading.id = score.reading_id,"
+        " json_each(reading.body, '$.findings') as finding"
+        " where score.model_sha256 = ? and score.output = ? and score.channel = ?"
+        " and json_extract(reading.body, '$.model.backend') = ?"
+        " and json_extract(finding.value, '$.code') = score.output"
+        " order by reading.id desc limit 1",
+        [use.model_sha256, output, str(use.channel), use.backend],
+    ).fetchone()
+    return None if row is None else (str(row["version"]), float(row["threshold"]))
 
 
 def _study(row: Any) -> StudyScore:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from appliance import health
-from appliance.domain import Check, Reading, ReadingState, Reason
+from appliance.domain import Check, ModelUse, Reading, ReadingState, Reason
 from appliance.errors import ConfigError, InferenceError, InstallError
 from appliance.inference.predict import check_golden, load_predictor
 from appliance.inference.registry import BACKENDS, choose
@@ -18,7 +18,7 @@ from appliance.ingest.media import files_of
 from appliance.manifest import Task
 from appliance.pipeline import Pipeline, Reader
 from appliance.report.overlay import mask_png, outline_png, overlay_png
-from appliance.scope import Policy
+from appliance.scope import Policy, channel_of
 from appliance.wiring.models import (
     SWITCHED_OFF,
     InstalledModel,
@@ -29,7 +29,13 @@ from appliance.wiring.models import (
     without_outliner,
 )
 from appliance.wiring.settings import Options, data_folder, load
-from appliance.wiring.site import check_chosen, chosen_points, kept_points
+from appliance.wiring.site import (
+    check_chosen,
+    chosen_points,
+    kept_points,
+    kept_uses,
+    used_here,
+)
 from appliance.wiring.storage import build_decoder, open_store, reserve_bytes
 
 if TYPE_CHECKING:
@@ -129,11 +135,20 @@ def build_pipeline(config: Config, decoder: Decoder, models: LoadedModels) -> Pi
 
 def build_read(pipeline: Pipeline, store: Store, data: Path) -> Reads:
     """Return the straight way with the operating points that hold when an image is read."""
+    uses = used_here(store)
 
     def read(
         content: bytes, *, anyway: ReadAnyway | None = None
     ) -> tuple[Reading, DecodedImage | None]:
-        return pipeline.read(content, points=chosen_points(store, data), anyway=anyway)
+        reading, image = pipeline.read(
+            content, points=chosen_points(store, data), uses=uses, anyway=anyway
+        )
+        if image is not None and reading.model is not None and reading.research:
+            ref = reading.model
+            use = ModelUse(ref.id, ref.sha256, ref.backend, channel_of(image.header))
+            if use not in uses:
+                uses.append(use)
+        return reading, image
 
     return read
 
@@ -231,9 +246,9 @@ def read_files(
         raise ConfigError(_no_such_model(model_id, known, models.checks))
     with build_decoder(config) as decoder:
         pipeline = build_pipeline(config, decoder, models)
-        points = kept_points(data)
+        points, uses = kept_points(data), kept_uses(data)
         for path in files_of(paths):
-            reading, image = _read_one(pipeline, path, model_id, points)
+            reading, image = _read_one(pipeline, path, model_id, points, uses)
             yield path, reading, image
 
 
@@ -245,14 +260,18 @@ def _no_such_model(model_id: str, known: Sequence[str], checks: Sequence[Check])
 
 
 def _read_one(
-    pipeline: Pipeline, path: Path, model_id: str | None, points: Sequence[ChosenPoint]
+    pipeline: Pipeline,
+    path: Path,
+    model_id: str | None,
+    points: Sequence[ChosenPoint],
+    uses: Sequence[ModelUse],
 ) -> tuple[Reading, DecodedImage | None]:
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = Reason("unreadable", f"The file cannot be read: {error.strerror}.")
         return Reading(ReadingState.FAILED, (reason,)), None
-    return pipeline.read(content, model_id=model_id, points=points)
+    return pipeline.read(content, model_id=model_id, points=points, uses=uses)
 
 
 def verify_models(options: Options, package: Path | None) -> list[Check]:

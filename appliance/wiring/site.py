@@ -16,6 +16,7 @@ from appliance.manifest import ModelManifest, Task
 from appliance.references import References
 from appliance.signing import KEY_BYTES
 from appliance.site_calibration import Costs
+from appliance.store import scores
 from appliance.watch import StationWatch
 from appliance.wiring.models import current_models
 from appliance.wiring.settings import Options, data_folder, load
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from appliance.calibrating import Question, Report
+    from appliance.domain import ModelUse
     from appliance.store.database import Store
 
 KEY_NAME = "site.key"
@@ -159,6 +161,23 @@ def kept_points(data: Path) -> tuple[ChosenPoint, ...]:
     store, _ = open_store(data)
     try:
         return chosen_points(store, data)
+    finally:
+        store.close()
+
+
+def used_here(store: Store) -> list[ModelUse]:
+    """Return which versions and engines have read here, the first first."""
+    with store.read() as db:
+        return scores.uses(db)
+
+
+def kept_uses(data: Path) -> list[ModelUse]:
+    """Return the same where no store was opened; nothing where there is none."""
+    if not (data / "waypost.db").is_file():
+        return []
+    store, _ = open_store(data)
+    try:
+        return used_here(store)
     finally:
         store.close()
 

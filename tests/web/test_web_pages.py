@@ -65,7 +65,7 @@ def test_a_read_case_shows_bar_model_and_heat(client: FlaskClient, cases: dict[s
     page = text(client, f"/study/{cases['urgent']}")
     assert "likely" in page
     assert "(82 in 100)" in page
-    assert "operating point “screening” (41 in 100)" in page
+    assert "operating point “screening” (41 in 100, shipped)" in page
     assert "Chest films (AP, PA) of children" in page
     assert "/models/cxr-pneumonia/1.0.0" in page
     assert "The lung tops are cut." in page
