@@ -233,6 +233,10 @@ bench-quality: dev ## Make each defect on the test films, count what is found; w
 bench-kinds: workbench ## Pictures of something else: the gate beside Chester's rule; writes docs/kinds.md
 	@$(BENCH)/bin/python bench/kinds.py --data $(DATA)
 
+.PHONY: bench-certainty
+bench-certainty: workbench ## Coverage of the conformal answer and calibration error, by split; writes docs/certainty.md
+	@$(BENCH)/bin/python bench/certainty.py --data $(DATA)
+
 bench-report: dev ## Write docs/measurements.md from what was measured
 	@$(BIN)/python bench/report.py
 

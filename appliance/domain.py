@@ -374,9 +374,9 @@ class Finding:
             return ""
         share = math.floor(self.coverage * 100 + 1e-9)
         return (
-            "On films like those it was tuned on, the right answer stays open for at least "
-            f"{share} in 100, with these signs or without. Where both answers stay open, the box "
-            "says “not sure”."
+            f"It is set so that the right answer stays open for {share} in 100 of the films that it "
+            "was tuned on, with these signs or without. Where both answers stay open, the box says "
+            "“not sure”."
         )
 
     @property

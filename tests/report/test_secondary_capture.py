@@ -387,7 +387,7 @@ def test_the_panel_says_where_and_how_sure(pen: Pen) -> None:
     said = " ".join(pen.text.split())
     assert "strongest in the left lower lung field" in said
     assert "not where a disease is" in said
-    assert "at least 90 in 100" in said
+    assert "for 90 in 100" in said
     assert not FORBIDDEN.search(said)
 
 

@@ -286,7 +286,7 @@ def test_the_study_says_where_and_how_sure(client: FlaskClient, load: Caseload) 
     page = text(client, f"/study/{case}")
     assert "strongest <b>in the left lower lung field</b>" in page
     assert "not where a disease is" in page
-    assert "at least 90 in 100" in page
+    assert "for 90 in 100" in page
     assert client.get(f"/api/study/{case}").json["region"] == {
         "code": "left_lower",
         "label": "left lower lung field",
