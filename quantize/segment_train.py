@@ -95,19 +95,22 @@ def _batch(
 def _pair(
     films: Films,
     index: int,
-    other: NDArray[np.uint8],
+    other: NDArray[np.uint8] | None,
     augmenter: Augmenter,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Draw one view of a film and its mask at half the side, framed alike."""
+    """Draw one view of a film (perhaps with another one's greys) and its mask, framed alike."""
     image, mask, side = films.images[index], films.masks[index], augmenter.side_px
     if rng.random() < _CLOUDED_SHARE:
         image = clouded(image, mask, rng)
     placement = _turned_more(augmenter.placement(whole(image.shape), rng), side, rng)
-    exchanged = rng.random() < _EXCHANGED_SHARE
-    view = augmenter.render(
-        image, placement, rng, (lambda grey: take_greys(grey, other)) if exchanged else None
-    )
+
+    def exchanged(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if other is None or rng.random() >= _EXCHANGED_SHARE:
+            return grey
+        return take_greys(grey, other)
+
+    view = augmenter.render(image, placement, rng, exchanged)
     drawn = augmenter.warp(mask, placement)
     half = cv2.resize(drawn, (side // 2, side // 2), interpolation=cv2.INTER_AREA)
     return view, np.asarray(half, dtype=np.uint8)

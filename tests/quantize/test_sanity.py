@@ -68,7 +68,7 @@ def graph(tmp_path: Path) -> Path:
 
 
 def areas(n: int) -> list[np.ndarray]:
-    usual = lung_area(Path(), Sample("s", "f", False, "test", "p"), SIDE)
+    usual = lung_area(Path(), Sample("s", "f", False, "test", "p"), SPEC)
     return [usual] * n
 
 
@@ -107,7 +107,7 @@ def test_the_lung_mask_is_used_without_its_rim(tmp_path: Path) -> None:
     mask[50:150, 20:90] = 255
     (tmp_path / "s").mkdir()
     cv2.imwrite(str(tmp_path / "s" / "mask.png"), mask)
-    area = lung_area(tmp_path, Sample("s", "f", False, "test", "p", lungmask="mask.png"), SIDE)
+    area = lung_area(tmp_path, Sample("s", "f", False, "test", "p", lungmask="mask.png"), SPEC)
     assert 0 < area.sum() < (mask > 0).mean() * SIDE**2
     assert not area[:, SIDE // 2 :].any()
 
