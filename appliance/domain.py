@@ -341,9 +341,9 @@ class Finding:
     positive
         Whether `probability` reaches the operating point's threshold.
     coverage
-        The share of films of each class (with the signs, and without) whose right answer is among
-        those that the model leaves open, at least; where both are, it abstains. None where the
-        model has no such rule.
+        The share of the films that it was tuned on, of each class (with the signs, and without),
+        whose right answer is among those that the model leaves open; where both are, it abstains.
+        None where the model has no such rule.
     """
 
     code: str
@@ -374,9 +374,9 @@ class Finding:
             return ""
         share = math.floor(self.coverage * 100 + 1e-9)
         return (
-            f"It is set so that the right answer stays open for {share} in 100 of the films that it "
-            "was tuned on, with these signs or without. Where both answers stay open, the box says "
-            "“not sure”."
+            f"It is set so that the right answer stays open for {share} in 100 of the films that "
+            "it was tuned on, with these signs or without. Where both answers stay open, the box "
+            "says “not sure”."
         )
 
     @property

@@ -53,8 +53,8 @@ films with the signs and for those without, and the mean of the two. Between the
 manifest both answers stay open, and the box says "not sure". It shall be within
 {POINTS * 100:.0f} points of the nominal one; where it is higher, the box promises less than it
 keeps. *ECE*: the calibration error, the classes weighted as the probabilities are meant; it shall
-be at most {MOST_ERROR:.2f}. The bounds were taken on the validation splits of the hospitals that were
-trained on; at a hospital that was not, neither has to hold.
+be at most {MOST_ERROR:.2f}. The bounds were taken on the validation splits of the hospitals that
+were trained on; at a hospital that was not, neither has to hold.
 """
 
 
