@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FEATURES = 1280
 _BATCH_NORM_EPSILON = 1e-3  # the published weights' own
 _BATCH_NORM_MOMENTUM = 0.01
-_MIXED_STAGES = (1, 2)  # those at a quarter and an eighth of the side
 
 
 class _Stage(NamedTuple):
@@ -119,27 +118,19 @@ class Lite(nn.Module):
         Which one of the family.
     dropout
         Share of feature channels that training drops before the classifier.
-    mix_statistics
-        Chance that training mixes the films' feature statistics after an early stage.
     """
 
-    def __init__(
-        self, outputs: int, scaling: Scaling, *, dropout: float = 0.2, mix_statistics: float = 0.0
-    ) -> None:
+    def __init__(self, outputs: int, scaling: Scaling, *, dropout: float = 0.2) -> None:
         super().__init__()
-        self.mix_statistics = mix_statistics
         self.stem = _convolution(1, 32, 3, 2)
         self.stem_norm = _batch_norm(32)
         blocks: list[nn.Module] = []
         channels = 32
-        ends: list[int] = []
         for stage in _scaled(scaling):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(Block(channels, stage, stride=stride))
                 channels = stage.channels
-            ends.append(len(blocks) - 1)
-        self.mixed_after = tuple(ends[stage] for stage in _MIXED_STAGES)
         self.blocks = nn.ModuleList(blocks)
         self.head = _convolution(channels, FEATURES, 1, 1)
         self.head_norm = _batch_norm(FEATURES)
@@ -152,10 +143,8 @@ class Lite(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Map (n, 1, s, s) to (n, 1280, s / 32, s / 32)."""
         x = self.activation(self.stem_norm(self.stem(x)))
-        for place, block in enumerate(self.blocks):
+        for block in self.blocks:
             x = block(x)
-            if self.training and self.mix_statistics and place in self.mixed_after:
-                x = mixed_statistics(x, self.mix_statistics)
         seen: Tensor = self.activation(self.head_norm(self.head(x)))
         return seen
 
@@ -172,24 +161,8 @@ class Lite(nn.Module):
 class Lite0(Lite):
     """The smallest of the family, which the shipped models are made of; see `Lite`."""
 
-    def __init__(self, outputs: int, *, dropout: float = 0.2, mix_statistics: float = 0.0) -> None:
-        super().__init__(outputs, LITE0, dropout=dropout, mix_statistics=mix_statistics)
-
-
-def mixed_statistics(x: Tensor, chance: float) -> Tensor:
-    """Give each film a mean and a spread of every channel between its own and another film's.
-
-    What distinguishes hospitals (contrast, sharpness, grain) sits in these statistics more than
-    what distinguishes patients (Zhou and others, MixStyle, ICLR 2021).
-    """
-    if float(torch.rand(())) > chance:
-        return x
-    mean = x.mean(dim=(2, 3), keepdim=True).detach()
-    spread = (x.var(dim=(2, 3), keepdim=True) + 1e-6).sqrt().detach()
-    other = torch.randperm(x.shape[0])
-    share = torch.distributions.Beta(0.3, 0.3).sample((x.shape[0], 1, 1, 1))
-    new_spread = share * spread + (1 - share) * spread[other]
-    return (x - mean) / spread * new_spread + share * mean + (1 - share) * mean[other]
+    def __init__(self, outputs: int, *, dropout: float = 0.2) -> None:
+        super().__init__(outputs, LITE0, dropout=dropout)
 
 
 _PUBLISHED = {

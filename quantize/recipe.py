@@ -17,7 +17,7 @@ import torch
 
 from appliance.preprocess import prepare
 from quantize.aware import fine_tune
-from quantize.data import DataError, Sample, labels, read_grey, read_site, split_sha256
+from quantize.data import Sample, labels, read_grey, read_site, split_sha256
 from quantize.decide import abstention_band, fit_platt, threshold_for
 from quantize.evaluate import Graphs, Rules, SplitOutputs, graph_logits, measure, split_outputs
 from quantize.export import export
@@ -196,7 +196,7 @@ def train_stage(bench: Bench, report: Report) -> Weights:
     def make() -> None:
         torch.manual_seed(recipe.train.seed)
         network = Lite0(1, dropout=recipe.train.dropout)
-        _load_start(network, folder, recipe.train.start_from)
+        load_published(network, published_weights_path())
         sets = (
             bench.labelled(training),
             Labelled(validation, bench.images(validation)),
@@ -207,17 +207,6 @@ def train_stage(bench: Bench, report: Report) -> Weights:
         torch.save(average.state_dict(), folder / WEIGHTS)
 
     return Weights(WEIGHTS, bench.stages.run("train", key, (WEIGHTS,), make))
-
-
-def _load_start(network: Lite0, folder: Path, version: str) -> None:
-    """Fill `network` with ImageNet's weights, or those of the run of an earlier version."""
-    if not version:
-        load_published(network, published_weights_path())
-        return
-    weights = folder.parent / version / WEIGHTS
-    if not weights.is_file():
-        raise DataError(f"{weights} is missing: run the recipe of version {version} first.")
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
 
 
 def prune_stage(bench: Bench, trained: Weights, report: Report) -> Weights:

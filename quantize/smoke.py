@@ -29,7 +29,6 @@ def in_miniature(recipe: Recipe) -> Recipe:
         batch=4,
         phases=(Phase(32, 2), Phase(_SIDE_PX, 3)),
         checkpoint_steps=2,
-        start_from="",
     )
     prune = PruneSpec(
         ratio=0.3, rounds=2, recovery_steps=1, importance_batches=1, steps=2, learning_rate=1e-4

@@ -62,8 +62,6 @@ class TrainSpec:
         Of the exponential moving average of the weights, which is what is shipped.
     by_view
         Whether films are drawn evenly over their views within site and class.
-    start_from
-        Version of the same model whose run's weights are the start; empty for ImageNet's.
     stray_weight
         Of the loss on activation outside the lungs; 0 reads no masks.
     mirror_weight
@@ -89,7 +87,6 @@ class TrainSpec:
     average_decay: float
     checkpoint_steps: int
     by_view: bool = True
-    start_from: str = ""
     stray_weight: float = 0.0
     mirror_weight: float = 0.0
     plant: float = 0.0

@@ -124,7 +124,6 @@ def test_lite0_is_the_network_of_the_packages() -> None:
     network = build("efficientnet_lite0", 1)
     assert isinstance(network, Lite0)
     assert list(network.state_dict()) == list(Lite0(1, dropout=0.1).state_dict())
-    assert network.mixed_after == (2, 4)
 
 
 @pytest.mark.parametrize("name", LITES)

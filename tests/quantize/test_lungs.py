@@ -1,4 +1,4 @@
-"""Evidence outside the lungs, other films' greys, mixed statistics: what training adds."""
+"""Evidence outside the lungs, other films' greys, planted opacities: what training adds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ pytest.importorskip("onnx", reason="needs the workbench environment (onnx)")
 
 from quantize import recipe as straight_way  # noqa: E402
 from quantize.augment import Augmenter, take_greys  # noqa: E402
-from quantize.data import DataError, Sample  # noqa: E402
+from quantize.data import Sample  # noqa: E402
 from quantize.lungs import outside, read_lungs, stray  # noqa: E402
-from quantize.network import Lite0, mixed_statistics  # noqa: E402
 from quantize.spec import read_recipe  # noqa: E402
 from quantize.train import Batch, Labelled, draw_batch, loss_of  # noqa: E402
 
@@ -83,19 +82,6 @@ def test_greys_are_another_films() -> None:
     assert (np.diff(taken.reshape(-1)[order].astype(int)) >= 0).all()
 
 
-def test_mixing_keeps_the_pattern_and_is_left_out_of_use() -> None:
-    torch.manual_seed(0)
-    x = torch.randn(4, 3, 8, 8)
-    assert mixed_statistics(x, 0.0) is x
-    mixed = mixed_statistics(x, 1.0)
-    assert not torch.allclose(mixed, x)
-    one, other = (v[1, 2].flatten() for v in (x, mixed))
-    assert float(torch.corrcoef(torch.stack([one, other]))[0, 1]) == pytest.approx(1, abs=1e-4)
-    network = Lite0(1, mix_statistics=1.0).eval()
-    image = torch.randn(2, 1, 64, 64)
-    assert torch.equal(network(image)[0], network(image)[0])
-
-
 def test_a_batch_is_repeatable_with_all_of_it(data: Path, recipe_path: Path, masks: Path) -> None:
     recipe = read_recipe(recipe_path)
     spec = replace(recipe.train, plant=1.0, stray_weight=0.1, by_view=False)
@@ -129,17 +115,3 @@ def test_a_map_that_does_not_mirror_costs(recipe_path: Path) -> None:
         for each in (spec, replace(spec, mirror_weight=0.0))
     )
     assert with_it - without == pytest.approx(2.5, abs=1e-5)  # smooth L1 of a difference of 3
-
-
-def test_a_version_may_go_on_from_an_earlier_one(
-    data: Path, recipe_path: Path, tmp_path: Path
-) -> None:
-    recipe = read_recipe(recipe_path)
-    later = replace(recipe, train=replace(recipe.train, start_from="0.0.1"))
-    bench = straight_way.gather(later, data, tmp_path / "0.0.2")
-    with pytest.raises(DataError, match=r"run the recipe of version 0\.0\.1 first"):
-        straight_way.train_stage(bench, lambda *_: None)
-    (tmp_path / "0.0.1").mkdir()
-    torch.save(Lite0(1).state_dict(), tmp_path / "0.0.1" / "weights.pt")
-    straight_way.train_stage(bench, lambda *_: None)
-    assert (tmp_path / "0.0.2" / "weights.pt").is_file()
