@@ -6,6 +6,7 @@ import json
 import random
 import sqlite3
 import stat
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_reading_from_the_shell_uses_the_chosen_point(
 
 def test_a_record_that_was_edited_is_told_and_not_used(waypost, results, data):
     waypost("calibrate", "choose", "--by", "Ada", "--reason", "x", "--threshold", 0.9, *NEEDS)
-    with sqlite3.connect(data / "waypost.db") as db:
+    with closing(sqlite3.connect(data / "waypost.db")) as db, db:  # commits, then closes
         db.execute("update operating_point set body = replace(body, '0.9', '0.1')")
     verified = waypost("calibrate", "verify")
     assert verified.exit_code == 1
